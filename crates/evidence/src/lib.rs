@@ -1,0 +1,1 @@
+//! The read-only view of evidence: disks and images, partitions, file systems, files.

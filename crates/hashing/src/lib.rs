@@ -1,0 +1,1 @@
+//! Digests in one pass, trees, and manifests.

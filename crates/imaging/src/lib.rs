@@ -1,0 +1,1 @@
+//! Acquisition: read once, hash, write, map bad sectors, verify.

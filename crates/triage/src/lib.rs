@@ -1,0 +1,1 @@
+//! Collectors and rules that turn an examined system into findings and problems.

@@ -1,0 +1,1 @@
+//! Drives a virtual machine for tests.

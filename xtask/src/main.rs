@@ -1,0 +1,3 @@
+//! Builds, checks and tests Glovebox.
+
+fn main() {}
