@@ -1,0 +1,142 @@
+//! What is said over the socket: one JSON packet each way, a descriptor beside it where one is due.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Disk, DiskName, Mount};
+
+/// What a tool may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// All disks and the safety layers.
+    Status,
+    /// A descriptor of this disk, opened for reading.
+    Open {
+        /// Which disk.
+        disk: DiskName,
+    },
+    /// Notes that this disk is the source of an exhibit: from now on it cannot be unlocked.
+    MarkSource {
+        /// Which disk.
+        disk: DiskName,
+    },
+    /// Makes one disk writable and mounts it.
+    Unlock(Unlock),
+    /// Unmounts a disk and locks it again.
+    Lock {
+        /// Which disk.
+        disk: DiskName,
+    },
+    /// Ends the session.
+    Power {
+        /// How.
+        how: Power,
+    },
+}
+
+/// The examiner's word that this very disk may be written to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// Which disk.
+    pub disk: DiskName,
+    /// Its model, as typed.
+    pub model: String,
+    /// Its serial number, as typed.
+    pub serial: String,
+}
+
+/// How to end the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Power off.
+    Off,
+    /// Restart.
+    Restart,
+}
+
+/// Whether a safety layer is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LayerState {
+    /// In force.
+    Active,
+    /// Could not be put in force; the detail says why.
+    Failed,
+    /// Taken out on purpose by a test image.
+    KnockedOut,
+}
+
+/// One safety layer of the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Its name, as in the threat model.
+    pub name: String,
+    /// Whether it is in force.
+    pub state: LayerState,
+    /// Facts, such as the Landlock version.
+    pub detail: String,
+}
+
+/// Everything the broker knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// True if a broker answered, false on a desk or live host.
+    pub brokered: bool,
+    /// Disks by name.
+    pub disks: Vec<Disk>,
+    /// Safety layers in force.
+    pub layers: Vec<Layer>,
+    /// Attempts the broker refused since start.
+    pub refusals: u64,
+    /// What went wrong since start, in words.
+    pub problems: Vec<String>,
+}
+
+/// What the broker answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Open`]; the descriptor comes beside it.
+    Opened(Box<Disk>),
+    /// To [`Request::Unlock`].
+    Unlocked {
+        /// The disk now.
+        disk: Box<Disk>,
+        /// What was mounted.
+        mounts: Vec<Mount>,
+    },
+    /// To [`Request::Lock`] and [`Request::MarkSource`].
+    Done(Box<Disk>),
+    /// To [`Request::Power`]: under way.
+    Ending,
+    /// No, and why.
+    Refused {
+        /// The reason, in words.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_survives_the_wire_and_extras_do_not() {
+        let request = Request::Unlock(Unlock {
+            disk: "sdb".parse().unwrap(),
+            model: "M".into(),
+            serial: "S".into(),
+        });
+        let text = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
+        assert!(serde_json::from_str::<Request>(r#"{"ask":"open","disk":"../x"}"#).is_err());
+        assert!(serde_json::from_str::<Request>(r#"{"ask":"format","disk":"sda"}"#).is_err());
+        assert!(
+            serde_json::from_str::<Request>(r#"{"ask":"lock","disk":"sda","force":true}"#).is_err()
+        );
+    }
+}
