@@ -1,0 +1,186 @@
+//! The ext superblock and where it says the group descriptors are.
+
+use super::Ext;
+use crate::bytes::{Fields, padded_text, to_usize, uuid_text};
+use crate::error::EvidenceError;
+
+const COMPAT_JOURNAL: u32 = 0x4;
+const COMPAT_SPARSE2: u32 = 0x200;
+const INCOMPAT_COMPRESSION: u32 = 0x1;
+const INCOMPAT_RECOVER: u32 = 0x4;
+const INCOMPAT_JOURNAL_DEV: u32 = 0x8;
+const INCOMPAT_META_BG: u32 = 0x10;
+const INCOMPAT_64BIT: u32 = 0x80;
+const RO_COMPAT_SPARSE: u32 = 0x1;
+/// file type, recover, meta_bg, extents, 64bit, mmp, flex_bg, ea_inode, dirdata, csum_seed, largedir, inline_data,
+/// encrypt, casefold.
+const INCOMPAT_KNOWN: u32 = 0x2
+    | 0x4
+    | 0x10
+    | 0x40
+    | 0x80
+    | 0x100
+    | 0x200
+    | 0x400
+    | 0x1000
+    | 0x2000
+    | 0x4000
+    | 0x8000
+    | 0x1_0000
+    | 0x2_0000;
+
+pub(super) struct Superblock {
+    pub(super) kind: &'static str,
+    pub(super) block_bytes: u64,
+    pub(super) blocks: u64,
+    pub(super) inodes: u32,
+    pub(super) inode_bytes: u64,
+    inodes_per_group: u32,
+    blocks_per_group: u32,
+    first_data_block: u32,
+    descriptor_bytes: u64,
+    first_meta_bg: Option<u32>,
+    is_sparse: bool,
+    sparse2: Option<[u32; 2]>,
+    pub(super) has_file_types: bool,
+    pub(super) has_64bit: bool,
+    /// The journal's inode, where a journal has changes to overlay.
+    pub(super) journal: Option<Result<u32, &'static str>>,
+    pub(super) label: Option<String>,
+    pub(super) uuid: Option<String>,
+}
+
+impl Superblock {
+    pub(super) fn parse(raw: &[u8]) -> Result<Self, EvidenceError> {
+        let sb = Fields(raw);
+        if sb.le16(0x38) != 0xef53 {
+            return Err(EvidenceError::corrupt(format!(
+                "ext magic number is {:04x}, expected ef53",
+                sb.le16(0x38)
+            )));
+        }
+        let (compat, incompat, ro_compat) = (sb.le32(0x5c), sb.le32(0x60), sb.le32(0x64));
+        if incompat & INCOMPAT_JOURNAL_DEV != 0 {
+            return Err(EvidenceError::unsupported("an external ext journal (it holds no files)"));
+        }
+        if incompat & INCOMPAT_COMPRESSION != 0 {
+            return Err(EvidenceError::unsupported("ext compression"));
+        }
+        if incompat & !INCOMPAT_KNOWN != 0 {
+            let unknown = incompat & !INCOMPAT_KNOWN;
+            return Err(EvidenceError::unsupported(format!(
+                "the unknown ext feature {unknown:#x}"
+            )));
+        }
+        let shift = sb.le32(0x18);
+        let block_bytes = if shift <= 6 { 1024_u64 << shift } else { 0 };
+        let has_64bit = incompat & INCOMPAT_64BIT != 0;
+        let high = if has_64bit { u64::from(sb.le32(0x150)) << 32 } else { 0 };
+        let old = sb.le32(0x4c) == 0;
+        let inode_bytes = if old { 128 } else { u64::from(sb.le16(0x58)) };
+        let descriptor_bytes = if has_64bit { u64::from(sb.le16(0xfe)) } else { 32 };
+        let out = Self {
+            kind: if incompat & !0x1f != 0 || ro_compat & !0x7 != 0 {
+                "ext4"
+            } else if compat & COMPAT_JOURNAL != 0 {
+                "ext3"
+            } else {
+                "ext2"
+            },
+            block_bytes,
+            blocks: high | u64::from(sb.le32(4)),
+            inodes: sb.le32(0),
+            inode_bytes,
+            inodes_per_group: sb.le32(0x28),
+            blocks_per_group: sb.le32(0x20),
+            first_data_block: sb.le32(0x14),
+            descriptor_bytes,
+            first_meta_bg: (incompat & INCOMPAT_META_BG != 0).then(|| sb.le32(0x104)),
+            is_sparse: ro_compat & RO_COMPAT_SPARSE != 0,
+            sparse2: (compat & COMPAT_SPARSE2 != 0).then(|| [sb.le32(0x24c), sb.le32(0x250)]),
+            has_file_types: incompat & 0x2 != 0,
+            has_64bit,
+            journal: (compat & COMPAT_JOURNAL != 0 && incompat & INCOMPAT_RECOVER != 0).then(
+                || {
+                    if sb.le32(0xe0) == 0 {
+                        Err("the journal is on another device")
+                    } else {
+                        Ok(sb.le32(0xe0))
+                    }
+                },
+            ),
+            label: padded_text(sb.slice(0x78, 16)),
+            uuid: uuid_text(sb.slice(0x68, 16)),
+        };
+        let sane = block_bytes != 0
+            && inode_bytes >= 128
+            && inode_bytes <= block_bytes
+            && inode_bytes.is_power_of_two()
+            && (32..=block_bytes).contains(&descriptor_bytes)
+            && out.inodes_per_group != 0
+            && out.blocks_per_group != 0;
+        if !sane {
+            return Err(EvidenceError::corrupt(format!(
+                "ext superblock claims blocks of {block_bytes} bytes, inodes of {inode_bytes}, descriptors of {descriptor_bytes}"
+            )));
+        }
+        Ok(out)
+    }
+
+    /// Byte offset of an inode.
+    pub(super) fn inode_offset(&self, ext: &Ext, node: u64) -> Result<u64, EvidenceError> {
+        let index = node.checked_sub(1).filter(|_| node <= u64::from(self.inodes));
+        let index = index.ok_or_else(|| {
+            EvidenceError::corrupt(format!("there is no inode {node} of {}", self.inodes))
+        })?;
+        let group = index.checked_div(u64::from(self.inodes_per_group)).unwrap_or(0);
+        let within = index.checked_rem(u64::from(self.inodes_per_group)).unwrap_or(0);
+        let raw =
+            ext.read_through(self.descriptor_offset(group), to_usize(self.descriptor_bytes))?;
+        let descriptor = Fields(&raw);
+        let high =
+            if self.descriptor_bytes >= 64 { u64::from(descriptor.le32(0x28)) << 32 } else { 0 };
+        let table = high | u64::from(descriptor.le32(8));
+        if table == 0 || table >= self.blocks {
+            return Err(EvidenceError::corrupt(format!(
+                "inode table of group {group} is said to be at block {table}"
+            )));
+        }
+        Ok(table
+            .saturating_mul(self.block_bytes)
+            .saturating_add(within.saturating_mul(self.inode_bytes)))
+    }
+
+    /// Descriptors follow the superblock, or with meta block groups stand at the start of each group of groups.
+    fn descriptor_offset(&self, group: u64) -> u64 {
+        let per_block = self.block_bytes.checked_div(self.descriptor_bytes).unwrap_or(1).max(1);
+        let meta = group.checked_div(per_block).unwrap_or(0);
+        let within =
+            group.checked_rem(per_block).unwrap_or(0).saturating_mul(self.descriptor_bytes);
+        let block = match self.first_meta_bg {
+            Some(first) if meta >= u64::from(first) => {
+                let leader = meta.saturating_mul(per_block);
+                let start = leader.saturating_mul(u64::from(self.blocks_per_group));
+                start
+                    .saturating_add(u64::from(self.first_data_block))
+                    .saturating_add(u64::from(self.has_superblock(leader)))
+            }
+            _ => u64::from(self.first_data_block).saturating_add(1).saturating_add(meta),
+        };
+        block.saturating_mul(self.block_bytes).saturating_add(within)
+    }
+
+    fn has_superblock(&self, group: u64) -> bool {
+        if let Some(places) = self.sparse2 {
+            return group == 0 || places.iter().any(|place| u64::from(*place) == group);
+        }
+        !self.is_sparse || group <= 1 || [3, 5, 7].iter().any(|base| is_power(group, *base))
+    }
+}
+
+fn is_power(mut value: u64, base: u64) -> bool {
+    while value > 1 && value.is_multiple_of(base) {
+        value = value.checked_div(base).unwrap_or(0);
+    }
+    value == 1
+}

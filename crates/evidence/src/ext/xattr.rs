@@ -1,0 +1,81 @@
+//! Extended attributes: behind the fixed part of the inode, in a block of their own, or with their value in an inode.
+
+use super::Ext;
+use super::inode::Inode;
+use crate::bytes::{Fields, to_usize};
+use crate::error::EvidenceError;
+use crate::fs::{RawPath, Xattr};
+
+const MAGIC: u32 = 0xea02_0000;
+/// Linux lets a value have 64 KiB; one in an inode of its own may be longer, but none that matters is.
+const MAX_VALUE_BYTES: u64 = 1 << 20;
+
+pub(super) fn read(ext: &Ext, inode: &Inode) -> Result<Vec<Xattr>, EvidenceError> {
+    let mut out = Vec::new();
+    if Fields(&inode.tail).le32(0) == MAGIC {
+        let area = inode.tail.get(4..).unwrap_or(&[]);
+        entries(ext, area, 0, &mut out)?;
+    }
+    if inode.attribute_block != 0 {
+        let block = ext.block(inode.attribute_block)?;
+        if Fields(&block).le32(0) != MAGIC {
+            let node = inode.node;
+            return Err(EvidenceError::corrupt(format!(
+                "attribute block of inode {node} lacks its magic number"
+            )));
+        }
+        entries(ext, &block, 32, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// Entries from `at` to the four zero bytes that close them; value offsets count from the start of `area`.
+fn entries(
+    ext: &Ext,
+    area: &[u8],
+    mut at: usize,
+    out: &mut Vec<Xattr>,
+) -> Result<(), EvidenceError> {
+    let fields = Fields(area);
+    while fields.le32(at) != 0 && at.saturating_add(16) <= area.len() {
+        let name_bytes = usize::from(fields.u8(at));
+        let mut name = prefix(fields.u8(at.saturating_add(1))).to_vec();
+        name.extend_from_slice(fields.slice(at.saturating_add(16), name_bytes));
+        let value_bytes = u64::from(fields.le32(at.saturating_add(8)));
+        let value_inode = fields.le32(at.saturating_add(4));
+        let value = if value_inode == 0 {
+            fields
+                .slice(usize::from(fields.le16(at.saturating_add(2))), to_usize(value_bytes))
+                .to_vec()
+        } else {
+            let inode = ext.inode(u64::from(value_inode))?;
+            // A value inode that itself used inline data would lead back here.
+            if inode.has_inline_data() {
+                return Err(EvidenceError::corrupt(format!(
+                    "attribute value in the inline inode {value_inode}"
+                )));
+            }
+            let mut value =
+                vec![0; to_usize(value_bytes.min(MAX_VALUE_BYTES).min(inode.size_bytes))];
+            let got = ext.content(&inode, 0, &mut value)?;
+            value.truncate(got);
+            value
+        };
+        out.push(Xattr { name: RawPath(name), value });
+        at = at.saturating_add(16).saturating_add(name_bytes.next_multiple_of(4));
+    }
+    Ok(())
+}
+
+fn prefix(index: u8) -> &'static [u8] {
+    match index {
+        1 => b"user.",
+        2 => b"system.posix_acl_access",
+        3 => b"system.posix_acl_default",
+        4 => b"trusted.",
+        6 => b"security.",
+        7 => b"system.",
+        8 => b"system.richacl",
+        _ => b"unknown.",
+    }
+}

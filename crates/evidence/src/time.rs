@@ -1,0 +1,86 @@
+//! Points in time as file systems store them, shown in UTC as RFC 3339.
+
+use serde::{Serialize, Serializer};
+
+/// Seconds and nanoseconds since 1970-01-01 UTC, exactly as recorded on the evidence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time {
+    /// Whole seconds since the epoch, negative before it.
+    pub seconds: i64,
+    /// Further nanoseconds, 0 to 999,999,999 on an honest disk.
+    pub nanoseconds: u32,
+}
+
+impl std::fmt::Display for Time {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let day_seconds = self.seconds.rem_euclid(86_400);
+        let (year, month, day) = civil(self.seconds.div_euclid(86_400));
+        let (hour, minute) =
+            (day_seconds.div_euclid(3600), day_seconds.rem_euclid(3600).div_euclid(60));
+        let second = day_seconds.rem_euclid(60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if self.nanoseconds != 0 {
+            write!(f, ".{:09}", self.nanoseconds)?;
+        }
+        f.write_str("Z")
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Year, month and day of a day counted from the epoch, in the proleptic Gregorian calendar.
+///
+/// Counts in eras of 400 years that begin on 1 March, so that the leap day is the last day of its year.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days.saturating_add(719_468);
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let leap_days = day_of_era
+        .div_euclid(1460)
+        .saturating_sub(day_of_era.div_euclid(36_524))
+        .saturating_add(day_of_era.div_euclid(146_096));
+    let year_of_era = day_of_era.saturating_sub(leap_days).div_euclid(365);
+    let year_start = year_of_era
+        .saturating_mul(365)
+        .saturating_add(year_of_era.div_euclid(4))
+        .saturating_sub(year_of_era.div_euclid(100));
+    let day_of_year = day_of_era.saturating_sub(year_start);
+    let month_from_march = day_of_year.saturating_mul(5).saturating_add(2).div_euclid(153);
+    let month_start = month_from_march.saturating_mul(153).saturating_add(2).div_euclid(5);
+    let day = day_of_year.saturating_sub(month_start).saturating_add(1);
+    let month = if month_from_march < 10 {
+        month_from_march.saturating_add(3)
+    } else {
+        month_from_march.saturating_sub(9)
+    };
+    let year =
+        year_of_era.saturating_add(era.saturating_mul(400)).saturating_add(i64::from(month <= 2));
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_days() {
+        // Vouched for by date(1): `date -u -d @N +%FT%TZ`.
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_779_999_999, "2026-05-28T20:26:39Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(Time { seconds, nanoseconds: 0 }.to_string(), text);
+        }
+        assert_eq!(
+            Time { seconds: 1, nanoseconds: 5 }.to_string(),
+            "1970-01-01T00:00:01.000000005Z"
+        );
+        let _ = Time { seconds: i64::MIN, nanoseconds: u32::MAX }.to_string();
+    }
+}
