@@ -1,3 +1,123 @@
-//! See Cargo.toml.
+//! The program people use: one file per verb, and what the verbs share.
+//!
+//! Nothing here is logic a test would want to call: a verb takes its arguments apart, asks the
+//! libraries, and shows what they answered. Data goes to standard output, talk to standard error;
+//! the exit code says what the answer was (see [`exit::Exit`]).
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod acting;
+mod clock;
+mod exit;
+mod facts;
+mod failure;
+mod identity;
+mod output;
+mod passphrase;
+mod progress;
+mod session;
+mod target;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Examine compromised machines without changing them
+#[derive(Debug, Parser)]
+#[command(name = "glovebox", version, max_term_width = 80, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Survey(verbs::survey::Args),
+    Guard(verbs::guard::Args),
+    Case(verbs::case::Args),
+    // Image(verbs::image::Args),
+    Hash(verbs::hash::Args),
+    // Triage(verbs::triage::Args),
+    Poweroff(verbs::power::OffArgs),
+    Reboot(verbs::power::RestartArgs),
+    Welcome(verbs::welcome::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match arguments() {
+        Ok(cli) => run(cli.verb),
+        Err(error) => {
+            let wants_help = !error.use_stderr();
+            let _closed = error.print();
+            return if wants_help { Exit::Clean } else { Exit::NotDone }.into();
+        }
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        // Somebody stopped reading: that is no error of ours.
+        Err(failure) if failure.is_broken_pipe() => Exit::Clean.into(),
+        Err(failure) => {
+            failure.show();
+            failure.exit().into()
+        }
+    }
+}
+
+/// The command line; under the names `poweroff` and `reboot` those verbs.
+fn arguments() -> Result<Cli, clap::Error> {
+    let mut words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let name = words.first().map(std::path::Path::new).and_then(std::path::Path::file_name);
+    if let Some(verb) = name.filter(|name| *name == "poweroff" || *name == "reboot") {
+        let verb = verb.to_os_string();
+        words.insert(1, verb);
+    }
+    Cli::try_parse_from(words)
+}
+
+fn run(verb: Verb) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Survey(args) => args.run(),
+        Verb::Guard(args) => args.run(),
+        Verb::Case(args) => args.run(),
+        // Verb::Image(args) => args.run(),
+        Verb::Hash(args) => args.run(),
+        // Verb::Triage(args) => args.run(),
+        Verb::Poweroff(args) => args.run(),
+        Verb::Reboot(args) => args.run(),
+        Verb::Welcome(args) => args.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_its_help_fits() {
+        Cli::command().debug_assert();
+        let mut command = Cli::command();
+        for verb in command.get_subcommands_mut() {
+            let help = verb.render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", verb.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn every_option_is_explained() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for option in command.get_arguments() {
+                assert!(option.get_help().is_some(), "{} {}", command.get_name(), option.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

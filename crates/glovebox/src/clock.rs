@@ -1,0 +1,98 @@
+//! The one place that reads a clock, and what is known of that clock's error.
+//!
+//! The machine's clock is never set: it is evidence. If the examiner gives the true time once, the
+//! difference is kept for the session and stands in every act.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use casebook::{Clock, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::session;
+
+const FILE: &str = "clock.json";
+
+/// What the examiner's own clock said of the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Offset {
+    /// To add to the machine's clock for the true time, in milliseconds.
+    pub(crate) offset_ms: i64,
+    /// How far off that may be, in milliseconds.
+    pub(crate) error_ms: u64,
+}
+
+/// Now, by the machine's clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix(since.as_secs(), since.subsec_nanos())
+        .or_else(|| Timestamp::from_unix(0, 0))
+        .expect("1970 can be written in RFC 3339")
+}
+
+/// The clock as an act records it.
+pub(crate) fn clock() -> Clock {
+    let offset = offset();
+    Clock {
+        source: "system clock, set by the kernel from the machine's own at start".to_owned(),
+        offset_ms: offset.map(|known| known.offset_ms),
+        error_ms: offset.map(|known| known.error_ms),
+    }
+}
+
+/// The kept difference, if the examiner gave one.
+pub(crate) fn offset() -> Option<Offset> {
+    serde_json::from_slice(&fs::read(session::folder()?.join(FILE)).ok()?).ok()
+}
+
+/// Keeps the difference between the machine's clock and the true time.
+///
+/// # Errors
+/// If the text is no time, or there is no session to keep it in.
+pub(crate) fn compare_with(true_time: &str) -> Result<Offset, Failure> {
+    let given: Timestamp = true_time.parse().map_err(|problem: casebook::Error| {
+        Failure::from(problem).hint("glovebox survey --true-time 2026-01-31T23:59:00Z")
+    })?;
+    let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let machine_ms = i64::try_from(machine.as_millis()).unwrap_or(i64::MAX);
+    let seconds = unix_seconds(given.as_str())
+        .ok_or_else(|| Failure::new(format!("{true_time} is not a time")))?;
+    let offset = Offset {
+        offset_ms: seconds.saturating_mul(1000).saturating_sub(machine_ms),
+        // A person reading a watch and typing: two seconds is honest.
+        error_ms: 2000,
+    };
+    let folder = session::folder()
+        .ok_or_else(|| Failure::new("the true time is kept for a session of the booted stick"))?;
+    fs::write(folder.join(FILE), serde_json::to_vec(&offset)?)?;
+    Ok(offset)
+}
+
+/// Seconds since 1970 of an RFC 3339 time in UTC that [`Timestamp`] accepted.
+fn unix_seconds(text: &str) -> Option<i64> {
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    // Days of the civil calendar, counted in years that begin in March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (month * 153 + 2) / 5
+        + day
+        - 719_469;
+    Some(((days * 24 + part(11, 13)?) * 60 + part(14, 16)?) * 60 + part(17, 19)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The casebook's own conversion, written differently, vouches for this one.
+    #[test]
+    fn seconds_agree_with_the_other_direction() {
+        for seconds in [0_u64, 951_782_399, 951_868_800, 1_798_761_599, 4_107_542_400] {
+            let text = Timestamp::from_unix(seconds, 0).unwrap();
+            assert_eq!(unix_seconds(text.as_str()), i64::try_from(seconds).ok(), "{text}");
+        }
+    }
+}
