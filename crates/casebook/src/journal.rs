@@ -1,0 +1,116 @@
+//! The list of acts as a file: finding its sound end, and adding to it.
+//!
+//! Everything up to the sound end has been flushed before, so after a power cut at most one line
+//! behind it can be damaged. A damaged line *before* a sound one was not torn by a power cut: that
+//! is a broken record, and nothing is added to it.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::files::{LineEnd, next_line};
+use crate::line::{LineFault, SignedAct};
+
+/// What is known of the list up to its sound end.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    pub(crate) path: PathBuf,
+    /// Bytes up to the sound end.
+    pub(crate) sound_bytes: u64,
+    /// Bytes of the file; more than the above when its end is torn.
+    pub(crate) size_bytes: u64,
+    /// How many acts there are.
+    pub(crate) acts: u64,
+    /// Hash of the last act; of `case.toml` when there is none.
+    pub(crate) head: String,
+    /// When the last act ended.
+    pub(crate) last_ended: Option<String>,
+    /// Hashes of all markers that have become acts.
+    pub(crate) begun: HashSet<String>,
+    /// Names of files set aside that an act has named.
+    pub(crate) set_aside: HashSet<String>,
+}
+
+impl Journal {
+    pub(crate) fn new(dir: &Path, case_hash: String) -> Self {
+        Self {
+            path: dir.join("acts.jsonl"),
+            sound_bytes: 0,
+            size_bytes: 0,
+            acts: 0,
+            head: case_hash,
+            last_ended: None,
+            begun: HashSet::new(),
+            set_aside: HashSet::new(),
+        }
+    }
+
+    /// Reads what was added since the last time, by this or another program.
+    pub(crate) fn advance(&mut self) -> Result<(), Error> {
+        let reading = || Error::io("reading", &self.path);
+        let mut file = File::open(&self.path).map_err(Error::io("opening", &self.path))?;
+        file.seek(SeekFrom::Start(self.sound_bytes)).map_err(reading())?;
+        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+        self.size_bytes = self.sound_bytes;
+        let mut torn = false;
+        loop {
+            let read = next_line(&mut reader, &mut line);
+            let (end, taken) = read.map_err(Error::io("reading", &self.path))?;
+            self.size_bytes = self.size_bytes.saturating_add(taken);
+            let result = match end {
+                LineEnd::End => return Ok(()),
+                LineEnd::Torn => Err(LineFault::NotALine("line has no end".to_owned())),
+                LineEnd::TooLong => Err(LineFault::NotALine("line is too long".to_owned())),
+                LineEnd::Whole => SignedAct::parse(&line),
+            };
+            match result {
+                Ok(_) if torn => return Err(self.broken("a damaged line stands before it")),
+                Ok(act) => self.take(&act)?,
+                Err(LineFault::NotALine(_)) => torn = true,
+                Err(fault) => return Err(self.broken(&fault.into_reason())),
+            }
+        }
+    }
+
+    fn take(&mut self, signed: &SignedAct) -> Result<(), Error> {
+        let act = signed.facts().map_err(|reason| self.broken(&reason))?;
+        let number = self.acts.saturating_add(1);
+        if act.number != number || act.previous != self.head {
+            return Err(self.broken("it does not follow the act before it"));
+        }
+        self.acts = number;
+        self.sound_bytes = self.size_bytes;
+        signed.hash().clone_into(&mut self.head);
+        self.last_ended = Some(act.ended.to_string());
+        self.begun.insert(act.begun);
+        self.set_aside.extend(act.set_aside.into_iter().map(|item| item.file));
+        Ok(())
+    }
+
+    fn broken(&self, reason: &str) -> Error {
+        Error::BrokenAct {
+            path: self.path.clone(),
+            number: self.acts.saturating_add(1),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Adds one line and waits until it is on the medium. The caller holds the case lock and has
+    /// just advanced to a sound end.
+    pub(crate) fn append(&mut self, signed: &SignedAct) -> Result<(), Error> {
+        let mut line = signed.to_line();
+        line.push('\n');
+        let options = File::options().append(true).open(&self.path);
+        let mut file = options.map_err(Error::io("opening", &self.path))?;
+        let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            // Take back the half line, so that what was there stays whole. Where even that fails,
+            // the next session finds the torn end and sets it aside.
+            let _ = file.set_len(self.sound_bytes).and_then(|()| file.sync_all());
+            return Err(Error::io("appending an act to", &self.path)(error));
+        }
+        self.advance()
+    }
+}

@@ -1,0 +1,97 @@
+//! Putting aside what an interrupted session left, without losing a byte of it.
+//!
+//! A torn line is copied out and cut off; the marker of an act whose writer died is renamed. Both
+//! keep their bytes, and the next act to be recorded names them with their digests, so the
+//! interruption itself becomes part of the signed record.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use hashing::Algorithms;
+
+use crate::files::{self, flush_dir, next_numbered, numbered, sha256};
+use crate::journal::Journal;
+use crate::{Error, SetAside};
+
+pub(crate) const OPEN: &str = "acts.open-";
+const UNFINISHED: &str = "acts.unfinished-";
+const TORN: &str = "acts.torn-";
+
+/// Puts aside a torn end of the list. The caller holds the case lock.
+pub(crate) fn cut_torn_end(dir: &Path, journal: &mut Journal) -> Result<(), Error> {
+    if journal.size_bytes == journal.sound_bytes {
+        return Ok(());
+    }
+    let path = &journal.path;
+    let mut list =
+        File::options().read(true).append(true).open(path).map_err(Error::io("opening", path))?;
+    list.seek(SeekFrom::Start(journal.sound_bytes)).map_err(Error::io("reading", path))?;
+    let aside = next_numbered(dir, TORN)?;
+    let mut copy = File::create_new(&aside).map_err(Error::io("creating", &aside))?;
+    io::copy(&mut list, &mut copy).map_err(Error::io("copying a torn line to", &aside))?;
+    copy.sync_all().map_err(Error::io("flushing", &aside))?;
+    flush_dir(dir)?;
+    list.set_len(journal.sound_bytes).map_err(Error::io("cutting a torn line off", path))?;
+    list.sync_all().map_err(Error::io("flushing", path))?;
+    journal.size_bytes = journal.sound_bytes;
+    Ok(())
+}
+
+/// Puts aside the markers of acts whose writers died. The caller holds the case lock.
+pub(crate) fn close_dead_markers(dir: &Path, journal: &Journal) -> Result<(), Error> {
+    for (_, name) in numbered(dir, OPEN)? {
+        let path = dir.join(&name);
+        let Some(content) = dead_marker(&path)? else { continue };
+        if journal.begun.contains(&sha256(&content)) {
+            // The act was recorded, and the power went before its marker could be taken away.
+            fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+        } else {
+            let aside = next_numbered(dir, UNFINISHED)?;
+            fs::rename(&path, &aside).map_err(Error::io("renaming", &path))?;
+        }
+        flush_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// The first line of a marker that no live writer holds; `None` while one does.
+pub(crate) fn dead_marker(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // Its writer finished between the listing and now.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("opening", path)(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(Error::io("locking", path)(error)),
+    }
+    let limit = u64::try_from(files::MAX_LINE_BYTES).unwrap_or(u64::MAX);
+    let mut content = Vec::new();
+    BufReader::new(file)
+        .take(limit)
+        .read_until(b'\n', &mut content)
+        .map_err(Error::io("reading", path))?;
+    content.pop_if(|byte| *byte == b'\n');
+    Ok(Some(content))
+}
+
+/// Files set aside that no act has named yet.
+pub(crate) fn unnamed(dir: &Path, journal: &Journal) -> Result<Vec<SetAside>, Error> {
+    let mut found = Vec::new();
+    for prefix in [TORN, UNFINISHED] {
+        for (_, file) in numbered(dir, prefix)? {
+            if !journal.set_aside.contains(&file) {
+                let path = dir.join(&file);
+                let (digests, size_bytes) =
+                    hashing::digest_file(&path, &Algorithms::sha256()).map_err(|error| {
+                        Error::Io { action: "reading", path, source: io::Error::other(error) }
+                    })?;
+                found.push(SetAside { file, size_bytes, sha256: digests.sha256_hex() });
+            }
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,235 @@
+//! Power cuts, killed writers, full media and two writers at once.
+//!
+//! Vouched for by an independent path: the process that checks is never the one that wrote.
+
+use crate::common;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use casebook::{Case, KeyText, OpenMarker, Signer, VerifyOptions, read_acts, status, verify};
+
+const WRITER: &str = "CASEBOOK_TEST_WRITER";
+
+/// Not a test by itself: the process that the tests below start and kill. It appends acts as fast
+/// as it can and says after each that it is recorded.
+#[test]
+fn writer_process() {
+    let Some(dir) = std::env::var_os(WRITER) else { return };
+    let dir = Path::new(&dir);
+    let key = KeyText::new(fs::read_to_string(dir.join("../key")).unwrap());
+    let signer = Signer::from_unprotected(&key).unwrap();
+    let case = Case::open(dir).unwrap();
+    let count = std::env::var("CASEBOOK_TEST_ACTS").ok().and_then(|n| n.parse().ok());
+    println!("writer ready");
+    for _ in 0..count.unwrap_or(u64::MAX) {
+        let act = case.begin(common::draft("image"), &signer).unwrap();
+        match act.finish(common::completion(Vec::new())) {
+            Ok(signed) => println!("recorded {}", signed.act().unwrap().number),
+            Err(error) => return println!("stopped {error}"),
+        }
+    }
+}
+
+fn writer(dir: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "interruption::writer_process", "--nocapture"])
+        .env(WRITER, dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+fn new_case(root: &Path) -> (std::path::PathBuf, Signer) {
+    let dir = root.join("case");
+    let (signer, key) = Signer::generate_unprotected().unwrap();
+    fs::write(root.join("key"), key.expose()).unwrap();
+    let new = casebook::NewCase {
+        id: "x".into(),
+        name: "x".into(),
+        examiner: "x".into(),
+        created: common::at(0),
+        tool: common::tool(),
+    };
+    Case::create(&dir, new, signer.public_key()).unwrap();
+    (dir, signer)
+}
+
+/// Lets a writer record `acts` acts, kills it `delay` later, and gives the last act it told of.
+fn kill_after(mut child: Child, acts: usize, delay: Duration) -> u64 {
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    let number = |line: String| line.strip_prefix("recorded ").and_then(|n| n.parse::<u64>().ok());
+    let mut last = 0;
+    for _ in 0..acts {
+        last = output.by_ref().map_while(Result::ok).find_map(number).expect("the writer stopped");
+    }
+    std::thread::sleep(delay);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What it had told before it died counts as recorded too.
+    output.map_while(Result::ok).filter_map(number).last().unwrap_or(last)
+}
+
+#[test]
+fn a_killed_writer_loses_at_most_the_act_in_progress() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, signer) = new_case(root.path());
+    let mut unfinished = 0;
+    for round in 0..60u64 {
+        // 0 to 8 ms after the last word of the writer, in steps that do not divide its cycle.
+        let delay = Duration::from_micros(round * 7919 % 8000);
+        let told = kill_after(writer(&dir).spawn().unwrap(), 2, delay);
+        let result = verify(&dir, &VerifyOptions::default()).unwrap();
+        assert!(result.holds(), "round {round}: {:?}", result.problems);
+        let recorded = read_acts(&dir).unwrap().len() as u64;
+        assert!(recorded == told || recorded == told + 1, "round {round}: {recorded}, told {told}");
+        let dead = status(&dir).unwrap().open;
+        assert!(dead.len() <= 1, "round {round}: {dead:?}");
+        let case = Case::open(&dir).unwrap();
+        let aside = case.set_aside().unwrap();
+        let act = case.note(common::draft(""), &signer).unwrap().act().unwrap();
+        assert_eq!(act.set_aside, aside, "round {round}");
+        unfinished += aside.len();
+        assert_eq!(case.set_aside().unwrap(), []);
+    }
+    let result = verify(&dir, &VerifyOptions::default()).unwrap();
+    assert!(result.holds(), "{:?}", result.problems);
+    assert!(unfinished > 0, "no kill hit an act in progress: the test proves nothing");
+}
+
+/// A power cut may leave any part of the last line, and old bytes of the medium after it.
+#[test]
+fn a_line_torn_at_any_byte_is_set_aside_and_the_chain_goes_on() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, signer) = new_case(root.path());
+    let case = Case::open(&dir).unwrap();
+    case.note(common::draft(""), &signer).unwrap();
+    case.note(common::draft(""), &signer).unwrap();
+    let path = dir.join("acts.jsonl");
+    let whole = fs::read(&path).unwrap();
+    let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    let mut tails: Vec<Vec<u8>> =
+        (first + 1..whole.len()).map(|n| whole[first..n].to_vec()).collect();
+    tails.push(vec![0; 4096]);
+    tails.push([&whole[first..first + 50], &[0; 512], b"\nold bytes\n\xff\n"].concat());
+    for tail in tails.iter().step_by(13).chain(tails.iter().rev().take(3)) {
+        fs::write(&path, [&whole[..first], tail].concat()).unwrap();
+        assert!(status(&dir).unwrap().torn_bytes > 0);
+        let case = Case::open(&dir).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole[..first]);
+        let aside = case.set_aside().unwrap();
+        let newest = aside.last().unwrap();
+        assert_eq!(fs::read(dir.join(&newest.file)).unwrap(), *tail);
+        let act = case.note(common::draft(""), &signer).unwrap().act().unwrap();
+        assert_eq!(act.number, 2);
+        assert!(act.set_aside.contains(newest));
+        assert!(verify(&dir, &VerifyOptions::default()).unwrap().holds());
+    }
+}
+
+#[test]
+fn an_act_not_finished_is_shown_and_put_aside() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, signer) = new_case(root.path());
+    let case = Case::open(&dir).unwrap();
+    let act = case.begin(common::draft("image"), &signer).unwrap();
+    assert_eq!(status(&dir).unwrap().open, [OpenMarker::Live("acts.open-1".into())]);
+    // A second examiner is not held up by the open act, nor is its marker touched.
+    let other = Case::open(&dir).unwrap();
+    other.note(common::draft(""), &signer).unwrap();
+    assert!(dir.join("acts.open-1").exists());
+    drop(act);
+    assert_eq!(status(&dir).unwrap().open, [OpenMarker::Dead("acts.open-1".into())]);
+    let result = verify(&dir, &VerifyOptions::default()).unwrap();
+    assert!(result.holds() && result.interruptions.len() == 1, "{result:?}");
+    let signed = other.note(common::draft(""), &signer).unwrap().act().unwrap();
+    assert_eq!(signed.set_aside[0].file, "acts.unfinished-1");
+    // Changing what was put aside shows.
+    fs::write(dir.join("acts.unfinished-1"), "x").unwrap();
+    assert!(!verify(&dir, &VerifyOptions::default()).unwrap().holds());
+}
+
+#[test]
+fn two_writers_make_one_chain() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, _) = new_case(root.path());
+    let children: Vec<Child> =
+        (0..3).map(|_| writer(&dir).env("CASEBOOK_TEST_ACTS", "20").spawn().unwrap()).collect();
+    for child in children {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    let result = verify(&dir, &VerifyOptions::default()).unwrap();
+    assert!(result.holds(), "{:?}", result.problems);
+    assert_eq!(result.acts, 60);
+    assert!(result.interruptions.is_empty(), "{:?}", result.interruptions);
+}
+
+/// The limit is the kernel's own for the size of a file, which cuts a write short as a full disk
+/// does; no privilege is needed for it.
+#[test]
+fn a_medium_that_fills_up_leaves_a_valid_case() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, signer) = new_case(root.path());
+    let exe = std::env::current_exe().unwrap();
+    let output = Command::new("bash")
+        .args(["-c", "trap '' XFSZ; ulimit -f 300; exec \"$0\" --exact interruption::writer_process --nocapture"])
+        .arg(exe)
+        .env(WRITER, &dir)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("stopped appending an act to "), "{text}");
+    let told = text.lines().filter(|line| line.starts_with("recorded ")).count();
+    assert!(told > 50, "{text}");
+    assert_eq!(read_acts(&dir).unwrap().len(), told);
+    let status = status(&dir).unwrap();
+    assert_eq!((status.torn_bytes, status.open.len()), (0, 1));
+    assert!(verify(&dir, &VerifyOptions::default()).unwrap().holds());
+    // With room again the case goes on, and tells of the act that could not be recorded.
+    let act = Case::open(&dir).unwrap().note(common::draft(""), &signer).unwrap().act().unwrap();
+    assert_eq!(act.set_aside.len(), 1);
+}
+
+/// The reserve of an open act: a file system with no byte left still takes the line that says so.
+/// Needs the right to mount; without it the test says so and ends.
+#[test]
+fn the_end_of_an_act_is_recorded_on_a_full_medium() {
+    let root = tempfile::tempdir().unwrap();
+    let mount = root.path().join("medium");
+    fs::create_dir(&mount).unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=2m", "none"])
+        .arg(&mount)
+        .stderr(Stdio::null())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        println!("skipped: not allowed to mount a tmpfs");
+        return;
+    }
+    let result = std::panic::catch_unwind(|| {
+        let (dir, signer) = new_case(&mount);
+        let case = Case::open(&dir).unwrap();
+        let act = case.begin(common::draft("image"), &signer).unwrap();
+        let exhibit = act.new_exhibit("disk").unwrap();
+        let error = std::io::copy(
+            &mut std::io::repeat(7),
+            &mut exhibit.create_file("disk.raw.partial").unwrap(),
+        )
+        .unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        let mut completion = common::completion(Vec::new());
+        completion.problems = vec!["medium full ".repeat(1000)];
+        assert_eq!(act.finish(completion).unwrap().act().unwrap().number, 1);
+        // Nothing more fits, and beginning says so without harm.
+        let error = case.begin(common::draft("image"), &signer).unwrap_err();
+        assert!(error.is_medium_full(), "{error}");
+        let status = status(&dir).unwrap();
+        assert_eq!((status.acts, status.torn_bytes, status.open.len()), (1, 0, 0));
+    });
+    assert!(Command::new("umount").arg(&mount).status().unwrap().success());
+    result.unwrap();
+}

@@ -1,0 +1,8 @@
+//! A case as other programs see it: on disk, checked by independent tools, killed and tampered with.
+//!
+//! One program for all of it, so that it is linked once.
+
+mod common;
+mod interruption;
+mod minisign;
+mod tamper;
