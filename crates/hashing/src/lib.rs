@@ -34,5 +34,5 @@ pub use error::{Error, ErrorKind};
 pub use hasher::{MultiHasher, digest_bytes, digest_file, digest_reader};
 pub use manifest::{Content, Entry, Manifest, SpecialKind};
 pub use name::escape_name;
-pub use selftest::self_test;
+pub use selftest::{ensure_tested, self_test};
 pub use tree::{Boundary, Problem, TreeOptions, TreeReport, digest_tree};

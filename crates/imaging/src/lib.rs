@@ -1,1 +1,41 @@
 //! Acquisition: read once, hash, write, map bad sectors, verify.
+//!
+//! One read of the source feeds digests and writer at the same time, through a fixed number of
+//! buffers: memory does not grow with the disk. The image always has the size and the addresses of
+//! the source; sectors that cannot be read are zeros exactly where they lie, and are listed.
+//!
+//! A copy carries the name `….partial` until it was read back and compared, so nothing that looks
+//! finished is not. Times are the caller's: this crate looks at no clock.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+mod acquire;
+mod buffer;
+mod error;
+mod extent;
+mod map;
+mod partial;
+mod progress;
+mod reader;
+mod sink;
+mod source;
+
+pub use acquire::{Acquisition, Plan, Tick, acquire};
+pub use error::{Error, ErrorKind};
+pub use extent::{Extent, Extents};
+pub use map::map_text;
+pub use partial::{PartialFile, Verified, verify};
+pub use progress::Progress;
+pub use reader::Ending;
+pub use sink::{Layout, NullSink, Sink};
+pub use source::{FileSource, ReadAt};
