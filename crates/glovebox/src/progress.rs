@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use imaging::Progress;
+
 use crate::output::size;
 
 /// Shows progress at most a few times a second.
@@ -35,7 +37,15 @@ impl Meter {
             return;
         }
         self.shown = Some(Instant::now());
-        let line = line(&self.what, done_bytes, self.total_bytes, self.begun.elapsed());
+        let line = line(
+            &self.what,
+            &Progress {
+                done_bytes,
+                total_bytes: self.total_bytes,
+                bad_bytes: 0,
+                elapsed: self.begun.elapsed(),
+            },
+        );
         let _closed = write!(io::stderr(), "\r{line:<78}");
         let _closed = io::stderr().flush();
     }
@@ -48,10 +58,8 @@ impl Meter {
     }
 }
 
-fn line(what: &str, done_bytes: u64, total_bytes: u64, elapsed: Duration) -> String {
-    let milliseconds = elapsed.as_millis().max(1);
-    let rate = u64::try_from(u128::from(done_bytes) * 1000 / milliseconds).unwrap_or(0);
-    let left = match total_bytes.saturating_sub(done_bytes).checked_div(rate) {
+fn line(what: &str, progress: &Progress) -> String {
+    let left = match progress.time_left().map(|left| left.as_secs()) {
         Some(seconds) if seconds >= 3600 => {
             format!("{} h {} min", seconds / 3600, seconds / 60 % 60)
         }
@@ -59,12 +67,12 @@ fn line(what: &str, done_bytes: u64, total_bytes: u64, elapsed: Duration) -> Str
         Some(seconds) => format!("{seconds} s"),
         None => "unknown".to_owned(),
     };
-    let percent = u128::from(done_bytes) * 100 / u128::from(total_bytes.max(1));
     format!(
-        "{what} {percent}% {} of {}, {}/s, {left} left",
-        size(done_bytes),
-        size(total_bytes),
-        size(rate)
+        "{what} {}% {} of {}, {}/s, {left} left",
+        progress.percent(),
+        size(progress.done_bytes),
+        size(progress.total_bytes),
+        size(progress.bytes_per_second().unwrap_or(0))
     )
 }
 
@@ -74,8 +82,14 @@ mod tests {
 
     #[test]
     fn rate_and_time_left() {
-        let text = line("imaging", 1 << 30, 4 << 30, Duration::from_secs(10));
+        let at = |done_bytes, total_bytes, seconds| Progress {
+            done_bytes,
+            total_bytes,
+            bad_bytes: 0,
+            elapsed: Duration::from_secs(seconds),
+        };
+        let text = line("imaging", &at(1 << 30, 4 << 30, 10));
         assert_eq!(text, "imaging 25% 1.0 GiB of 4.0 GiB, 102.4 MiB/s, 30 s left");
-        assert!(line("x", 0, 0, Duration::ZERO).contains("unknown left"));
+        assert!(line("x", &at(0, 0, 0)).contains("unknown left"));
     }
 }
