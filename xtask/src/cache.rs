@@ -1,0 +1,27 @@
+//! Where downloads and built tools are kept between builds.
+//!
+//! The cache only saves time and may be deleted at any moment. Packages in it are checked against
+//! `image/inputs.lock` whenever they are used; what was unpacked or built from them is trusted, as the
+//! compiler's own cache is.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::files::make_folder;
+
+/// Folder `part` of the cache, made when absent.
+pub(crate) fn folder(part: &str) -> Result<PathBuf> {
+    let root = if let Some(path) = env::var_os("GLOVEBOX_CACHE") {
+        PathBuf::from(path)
+    } else if let Some(path) = env::var_os("XDG_CACHE_HOME") {
+        PathBuf::from(path).join("glovebox")
+    } else {
+        let home = env::var_os("HOME").context("looking for a cache folder: HOME is not set")?;
+        PathBuf::from(home).join(".cache/glovebox")
+    };
+    let path = root.join(part);
+    make_folder(&path)?;
+    path.canonicalize().with_context(|| format!("resolving {}", path.display()))
+}

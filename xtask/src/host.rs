@@ -1,0 +1,107 @@
+//! Programs the build machine must have: installed by apt when root, named in one line otherwise.
+
+use std::env;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use xshell::{Shell, cmd};
+
+/// A program or file of the build machine.
+#[allow(dead_code, reason = "the commands that boot machines ask for the rest")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Tool {
+    /// `apt-get`, and the key it checks the archive with.
+    Apt,
+    /// `dpkg-deb`.
+    DpkgDeb,
+    /// The C library for static programs, and a linker.
+    StaticCLibrary,
+    /// `qemu-system-x86_64`.
+    Qemu,
+    /// UEFI firmware for QEMU, with Microsoft's keys too.
+    Ovmf,
+    /// `mmdebstrap`.
+    Mmdebstrap,
+    /// `mkfs.ext4`, `debugfs`.
+    E2fsprogs,
+    /// `mkfs.xfs`.
+    Xfsprogs,
+    /// `mkfs.btrfs`.
+    BtrfsProgs,
+    /// `mkfs.fat`.
+    Dosfstools,
+    /// `mcopy`.
+    Mtools,
+}
+
+impl Tool {
+    /// Debian packages, and a path each that shows whether they are there.
+    fn packages(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Apt => &[
+                ("apt", "apt-get"),
+                ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+            ],
+            Self::DpkgDeb => &[("dpkg", "dpkg-deb"), ("xz-utils", "xz")],
+            Self::StaticCLibrary => {
+                &[("gcc", "cc"), ("libc6-dev", "/usr/lib/x86_64-linux-gnu/libc.a")]
+            }
+            Self::Qemu => &[("qemu-system-x86", "qemu-system-x86_64")],
+            Self::Ovmf => &[("ovmf", "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")],
+            Self::Mmdebstrap => &[("mmdebstrap", "mmdebstrap")],
+            Self::E2fsprogs => &[("e2fsprogs", "mkfs.ext4")],
+            Self::Xfsprogs => &[("xfsprogs", "mkfs.xfs")],
+            Self::BtrfsProgs => &[("btrfs-progs", "mkfs.btrfs")],
+            Self::Dosfstools => &[("dosfstools", "mkfs.fat")],
+            Self::Mtools => &[("mtools", "mcopy")],
+        }
+    }
+}
+
+/// Makes sure that every tool is there.
+pub(crate) fn need(tools: &[Tool]) -> Result<()> {
+    let mut missing: Vec<&str> = tools
+        .iter()
+        .flat_map(|tool| tool.packages())
+        .filter(|(_, proof)| !present(proof))
+        .map(|(package, _)| *package)
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let sh = Shell::new()?;
+    let root = cmd!(sh, "id -u").quiet().read().is_ok_and(|id| id == "0");
+    if !root || !present("apt-get") {
+        bail!("missing on this machine; as root: apt-get install {}", missing.join(" "));
+    }
+    sh.set_var("DEBIAN_FRONTEND", "noninteractive");
+    cmd!(sh, "apt-get -q update").run()?;
+    cmd!(sh, "apt-get -q install -y --no-install-recommends {missing...}").run()?;
+    Ok(())
+}
+
+/// Whether a path, or a program in the search path or the system folders, exists.
+fn present(proof: &str) -> bool {
+    if proof.starts_with('/') {
+        return Path::new(proof).exists();
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(proof).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::present;
+
+    #[test]
+    fn programs_and_paths_are_told_apart() {
+        assert!(present("sh"));
+        assert!(present("/"));
+        assert!(!present("no-such-program-here"));
+        assert!(!present("/no/such/path"));
+    }
+}
