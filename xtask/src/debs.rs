@@ -61,12 +61,7 @@ pub(crate) fn fetch(
             }
         }
         if !complete || !gone.is_empty() {
-            let newer = newest(debian, &opened)?;
-            for line in lock.differences(&newer) {
-                eprintln!("  {line}");
-            }
-            newer.write(lock_path)?;
-            lock = newer;
+            lock = write_newest(debian, &opened, &lock, lock_path)?;
         }
         apt = Some(opened);
     }
@@ -89,6 +84,22 @@ pub(crate) fn fetch(
         unpack(&folder, package)?;
     }
     Ok(Debs { lock, folder })
+}
+
+/// Takes the newest versions whatever is pinned, and rewrites the lock.
+pub(crate) fn renew(debian: &Debian, lock_path: &Path, mirror: Option<&str>) -> Result<()> {
+    let apt = Apt::configure(debian, mirror)?;
+    apt.update()?;
+    write_newest(debian, &apt, &Lock::read(lock_path)?, lock_path).map(drop)
+}
+
+fn write_newest(debian: &Debian, apt: &Apt, old: &Lock, lock_path: &Path) -> Result<Lock> {
+    let newer = newest(debian, apt)?;
+    for line in old.differences(&newer) {
+        eprintln!("  {line}");
+    }
+    newer.write(lock_path)?;
+    Ok(newer)
 }
 
 /// Whether the lock names every package of the description, and a kernel.
