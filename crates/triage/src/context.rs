@@ -277,7 +277,7 @@ impl<'a> Context<'a> {
                 .push("GBX-0701, GBX-0702: comparison of digests was not asked for".to_owned());
         }
         self.coverage.rules_skipped.sort();
-        self.coverage.files_parsed = *self.root.files_parsed.borrow();
+        self.coverage.files_parsed = self.root.files_parsed.get();
         (self.findings, self.coverage)
     }
 }

@@ -5,7 +5,7 @@ use crate::parse::accounts::{self, Account};
 use evidence::fs::tree::{self, Limits};
 use evidence::fs::{FileKind, Metadata};
 use evidence::{FileSystem, Problem, RawPath};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 /// Configuration files are read up to here; what is longer is cut and said so.
@@ -18,7 +18,7 @@ pub(crate) struct Root<'a> {
     /// Directories of the root that are links into `/usr`, as (`/bin`, `/usr/bin`).
     aliases: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) problems: RefCell<Vec<Problem>>,
-    pub(crate) files_parsed: RefCell<usize>,
+    pub(crate) files_parsed: Cell<usize>,
 }
 
 /// An object of the inventory.
@@ -59,7 +59,7 @@ impl<'a> Root<'a> {
             accounts: Vec::new(),
             aliases: Vec::new(),
             problems: RefCell::new(problems),
-            files_parsed: RefCell::new(0),
+            files_parsed: Cell::new(0),
         };
         for name in ["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"] {
             let is_alias = root.item(name.as_bytes()).is_some_and(Item::is_link)
@@ -152,7 +152,7 @@ impl<'a> Root<'a> {
         };
         match self.fs.read_head(node, MAX_TEXT_BYTES) {
             Ok((raw, _)) => {
-                *self.files_parsed.borrow_mut() = self.files_parsed.borrow().saturating_add(1);
+                self.files_parsed.set(self.files_parsed.get().saturating_add(1));
                 Some(raw)
             }
             Err(error) => {
