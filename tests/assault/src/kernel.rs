@@ -14,10 +14,11 @@ pub(crate) fn run(report: &mut Report, disk: RawFd, name: &str, facts: &guard::D
             report.note(Kind::Other, &label, mount(&source, kind, flags));
         }
     }
+    resume(report, &facts.number);
     report.note(Kind::Other, "swapon", path_call(libc::SYS_swapon, &source));
     report.note(Kind::Other, "pivot_root", path_call(libc::SYS_pivot_root, "/tmp"));
     calls(report, disk);
-    for (path, text) in files(name, &facts.number) {
+    for (path, text) in files(name) {
         let tried = std::fs::write(&path, text).map_err(|e| e.raw_os_error().unwrap_or(libc::EIO));
         report.note(Kind::Other, &format!("write {path}"), tried);
     }
@@ -30,6 +31,30 @@ pub(crate) fn run(report: &mut Report, disk: RawFd, name: &str, facts: &guard::D
     let listed = listed.map_err(|e| e.raw_os_error().unwrap_or(libc::EIO));
     report.note(Kind::Other, "list the broker's descriptors", listed);
     broker(report, facts);
+}
+
+/// Wakes a hibernated system through the kernel's files: as they are shown, and, where mounting is
+/// possible, through a fresh view of them that can be written.
+pub(crate) fn resume(report: &mut Report, number: &str) {
+    let fresh = result({
+        let (name, at) = (c"sysfs".as_ptr(), c"/tmp".as_ptr());
+        // SAFETY: all strings are terminated and live through the call.
+        unsafe { libc::mount(name, at, name, 0, std::ptr::null()) }.into()
+    });
+    let folders: &[&str] = if fresh.is_ok() { &["/sys", "/tmp"] } else { &["/sys"] };
+    report.note(Kind::Other, "mount a fresh sysfs", fresh);
+    for folder in folders {
+        for (file, text) in [("resume", number), ("disk", "shutdown"), ("state", "disk")] {
+            let path = format!("{folder}/power/{file}");
+            let tried = std::fs::write(&path, text);
+            let tried = tried.map_err(|e| e.raw_os_error().unwrap_or(libc::EIO));
+            report.note(Kind::Other, &format!("write {path}"), tried);
+        }
+    }
+    if folders.len() > 1 {
+        // SAFETY: the path is a terminated string.
+        unsafe { libc::umount(c"/tmp".as_ptr()) };
+    }
 }
 
 /// System calls that open other ways to devices or to more privilege.
@@ -92,11 +117,9 @@ fn path_call(number: i64, path: &str) -> Tried {
 }
 
 /// Kernel files whose writing acts on a disk or on the machine.
-fn files(name: &str, number: &str) -> Vec<(String, String)> {
+fn files(name: &str) -> Vec<(String, String)> {
     let block = format!("/sys/block/{name}");
     [
-        ("/sys/power/resume".to_owned(), number),
-        ("/sys/power/state".to_owned(), "disk"),
         ("/sys/power/disk".to_owned(), "shutdown"),
         (format!("{block}/device/delete"), "1"),
         (format!("{block}/device/rescan"), "1"),

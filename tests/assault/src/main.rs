@@ -1,6 +1,6 @@
 //! Tries every way to change a guarded disk, from the place where tools run, and prints one line each.
 //!
-//! Usage: `assault DISK`. What counts is what the host finds on the disk afterwards; the table is
+//! Usage: `assault DISK [resume]`; `resume` tries only to wake a hibernated system. What counts is what the host finds on the disk afterwards; the table is
 //! the guest's side of it, in the categories of the write-blocker test plans: reading must work,
 //! writing, configuring and miscellaneous commands must not. Ends with 1 when any attempt was not
 //! refused or any allowed read was.
@@ -33,6 +33,10 @@ fn main() -> ExitCode {
     };
     let descriptor = opened.file.as_raw_fd();
     let mut report = Report::default();
+    if std::env::args().nth(2).as_deref() == Some("resume") {
+        kernel::resume(&mut report, &opened.disk.number);
+        return report.end(&name);
+    }
     reads::run(&mut report, descriptor, &name);
     blocks::run(&mut report, descriptor, &name, &opened.disk.number);
     passthrough::run(&mut report, descriptor);

@@ -40,7 +40,7 @@ const PACKAGES: [&str; 18] = [
 ];
 
 /// Modules the guest may need; what they depend on comes along.
-const MODULES: [&str; 28] = [
+const MODULES: [&str; 29] = [
     "ahci",
     "btrfs",
     "dm-mod",
@@ -68,6 +68,7 @@ const MODULES: [&str; 28] = [
     "virtio_scsi",
     "xfs",
     "xhci-pci",
+    "crc32_generic",
     "crc32c_generic",
 ];
 
@@ -94,7 +95,7 @@ mount -t tmpfs tmp /run
 /usr/bin/busybox --install -s /busybox
 ln -sf /proc/mounts /etc/mtab
 printf 'activation { udev_sync = 0 udev_rules = 0 }\ndevices { use_devicesfile = 0 }\n' >/etc/lvm/lvm.conf
-modprobe -a virtio_blk virtio_scsi sd_mod
+modprobe -a virtio_blk virtio_scsi sd_mod crc32_generic crc32c_generic
 disk() { grep -lx "$1" /sys/block/*/serial | cut -d/ -f4 | sed 's,^,/dev/,'; }
 export -f disk
 echo 3 >/proc/sys/kernel/printk

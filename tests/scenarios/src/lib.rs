@@ -1,1 +1,42 @@
-//! Drives a virtual machine for tests.
+//! What the booted stick promises, tried in virtual machines: one named trial per promise.
+//!
+//! Every promise has a negative control: the same oracle, looking at a guest that does what an
+//! ordinary system does, must see it. A control that passes quietly would mean a blind oracle.
+
+#![forbid(unsafe_code)]
+
+mod assault;
+mod bad_input;
+mod boots;
+mod canary;
+mod controls;
+mod job;
+mod plug;
+mod stage;
+mod steering;
+mod zoo;
+
+pub use stage::{Stage, Wanted};
+
+use libtest_mimic::Trial;
+
+/// All trials that `stage` has the means for.
+#[must_use]
+pub fn trials(stage: &'static Stage) -> Vec<Trial> {
+    let mut all = controls::trials(stage);
+    if stage.outputs().is_some() {
+        for group in [
+            boots::trials,
+            zoo::trials,
+            assault::trials,
+            steering::trials,
+            canary::trials,
+            plug::trials,
+            bad_input::trials,
+            job::trials,
+        ] {
+            all.extend(group(stage));
+        }
+    }
+    all
+}

@@ -122,7 +122,7 @@ fn make(folder: &Path, canary: &[u8]) -> Result<()> {
 
     let disk = Disk::new("sample", &image, Bus::VirtioBlk);
     let mut workshop = Workshop::start_at(&folder.join("log"), &[disk], CLOCK)?;
-    workshop.run("M=/mnt/root; mkdir -p $M; mount $(disk SAMPLE)2 $M")?;
+    workshop.run("M=/mnt/root && mkdir -p $M && mount $(disk SAMPLE)2 $M")?;
     workshop.run(LAST_HOUR)?;
     workshop.cut()
 }

@@ -16,10 +16,10 @@ pub(super) const RECIPES: &[Recipe] = &[
         script: r#"
             mkfs.ext4 -q -L dirty -U 11111111-2222-4333-8444-000000000001 $D
             mount $D $M
-            mkdir $M/etc; seq 1 20000 >$M/etc/numbers; head -c 300000 /dev/zero | tr '\0' o >$M/orphan
-            sync $M/orphan; sync -f $M
+            mkdir $M/etc && seq 1 20000 >$M/etc/numbers && head -c 300000 /dev/zero | tr '\0' o >$M/orphan
+            sync $M/orphan && sync -f $M
             (exec 3<$M/orphan; rm $M/orphan; exec sleep 100000) & sleep 1
-            echo last >$M/etc/last; sync $M/etc/last; sync $D
+            echo last >$M/etc/last && sync $M/etc/last && sync $D
         "#,
         check: &[
             "sh",
@@ -34,7 +34,7 @@ pub(super) const RECIPES: &[Recipe] = &[
         sizes: &[304 * MIB],
         script: r"
             mkfs.xfs -q -i nrext64=0 -L clean $D
-            mount $D $M; seq 1 20000 >$M/numbers; umount $M
+            mount $D $M && seq 1 20000 >$M/numbers && umount $M
         ",
         check: &["xfs_logprint", "-t"],
         says: "<CLEAN>",
@@ -45,7 +45,7 @@ pub(super) const RECIPES: &[Recipe] = &[
         sizes: &[304 * MIB],
         script: r"
             mkfs.xfs -q -i nrext64=0 -L dirty $D
-            mount $D $M; seq 1 20000 >$M/numbers; sync $M/numbers; mkdir $M/d; echo x >$M/d/x; sync $M/d/x
+            mount $D $M && seq 1 20000 >$M/numbers && sync $M/numbers && mkdir $M/d && echo x >$M/d/x && sync $M/d/x
         ",
         check: &["xfs_logprint", "-t"],
         says: "<DIRTY>",
@@ -56,7 +56,8 @@ pub(super) const RECIPES: &[Recipe] = &[
         sizes: &[64 * MIB],
         script: r"
             mkfs.f2fs -q -l dirty $D
-            mount $D $M; seq 1 2000 >$M/numbers; sync $M/numbers
+            mount $D $M && seq 1 2000 >$M/numbers && sync -f $M
+            echo more >>$M/numbers && sync $M/numbers
         ",
         check: &["blkid", "-p"],
         says: "TYPE=\"f2fs\"",
@@ -67,7 +68,7 @@ pub(super) const RECIPES: &[Recipe] = &[
         sizes: &[32 * MIB],
         script: r"
             mkfs.vfat -n FATDISK -i 12345678 $D
-            mount $D $M; seq 1 2000 >$M/NUMBERS.TXT; umount $M
+            mount $D $M && seq 1 2000 >$M/NUMBERS.TXT && umount $M
         ",
         check: &["blkid", "-p"],
         says: "TYPE=\"vfat\"",
@@ -94,9 +95,9 @@ pub(super) const RECIPES: &[Recipe] = &[
         sizes: &[128 * MIB],
         script: r#"
             printf 'label: gpt\nsize=40M, type=4f68bce3-e8cd-4db1-96e7-fbcaf984b709, name=root\nsize=16M, type=0657fd6d-a4ab-43c4-84e5-0933c84b4f4f, name=swap\ntype=933ac7e1-2eb4-4f13-b844-0e14e2aef915, name=home\n' | sfdisk -q $D
-            mkfs.ext4 -q -L persistence ${D}1; mkswap ${D}2; mkfs.ext4 -q -L live-rw ${D}3
-            mkdir $M/1 $M/3; mount ${D}1 $M/1; mount ${D}3 $M/3
-            seq 1 2000 >$M/1/numbers; sync $M/1/numbers; seq 1 2000 >$M/3/numbers; sync $M/3/numbers
+            mkfs.ext4 -q -L persistence ${D}1 && mkswap ${D}2 && mkfs.ext4 -q -L live-rw ${D}3
+            mkdir $M/1 $M/3 && mount ${D}1 $M/1 && mount ${D}3 $M/3
+            seq 1 2000 >$M/1/numbers && sync $M/1/numbers && seq 1 2000 >$M/3/numbers && sync $M/3/numbers
         "#,
         check: &["blkid", "-p"],
         says: "PTTYPE=\"gpt\"",
@@ -107,8 +108,8 @@ pub(super) const RECIPES: &[Recipe] = &[
         sizes: &[160 * MIB],
         script: r"
             mkfs.btrfs -q -L log $D
-            mount -o commit=3600 $D $M; seq 1 2000 >$M/numbers; sync -f $M/numbers
-            echo new >$M/new; sync $M/new
+            mount -o commit=3600 $D $M && seq 1 2000 >$M/numbers && sync -f $M/numbers
+            echo new >$M/new && sync $M/new
         ",
         check: &[
             "sh",

@@ -12,7 +12,7 @@ pub(super) const RECIPES: &[Recipe] = &[
             mdadm --create /dev/md7 --run --level=1 --raid-devices=2 --metadata=1.2 --assume-clean --bitmap=none --homehost=zoo $D $E 2>&1
             echo 0 >/sys/block/md7/md/safe_mode_delay
             mkfs.ext4 -q -L mirror /dev/md7
-            mount /dev/md7 $M; seq 1 2000 >$M/numbers; sync $M/numbers
+            mount /dev/md7 $M && seq 1 2000 >$M/numbers && sync $M/numbers
         ",
         check: &["sh", "-c", "mdadm --examine \"$0\" | tr -s ' '"],
         says: "State : active",
@@ -27,7 +27,7 @@ pub(super) const RECIPES: &[Recipe] = &[
             vgcreate -q --alloc anywhere zoo $D $E 2>/dev/null
             lvcreate -q -y -Wn --type raid1 -m1 -L 32M -n mirror zoo 2>/dev/null
             mkfs.ext4 -q -L lvm /dev/zoo/mirror
-            mount /dev/zoo/mirror $M; seq 1 2000 >$M/numbers; sync $M/numbers
+            mount /dev/zoo/mirror $M && seq 1 2000 >$M/numbers && sync $M/numbers
         ",
         check: &["blkid", "-p"],
         says: "TYPE=\"LVM2_member\"",
