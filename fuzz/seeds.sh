@@ -1,0 +1,34 @@
+#!/bin/sh
+# Makes the seed corpus below corpus/ with mke2fs, debugfs, sfdisk, mkswap and mkfs.vfat.
+set -eu
+cd "$(dirname "$0")"
+mkdir -p corpus/ext corpus/partition corpus/probe corpus/text
+work=$(mktemp -d)
+trap 'rm -r "$work"' EXIT
+mkdir -p "$work/tree/etc"
+echo 'ID=test' > "$work/tree/etc/os-release"
+ln -s "$(printf 'x%.0s' $(seq 100))" "$work/tree/link"
+for kind in ext2 ext4; do
+    rm -f "corpus/ext/$kind"
+    mke2fs -q -F -t "$kind" -b 1024 -N 16 -O ^has_journal -d "$work/tree" "corpus/ext/$kind" 256
+done
+rm -f corpus/ext/inline corpus/ext/journal
+mke2fs -q -F -t ext4 -b 1024 -N 16 -O ^has_journal,inline_data -d "$work/tree" corpus/ext/inline 256
+mke2fs -q -F -t ext4 -b 1024 -N 16 -J size=1 -d "$work/tree" corpus/ext/journal 2200
+head -c 1024 /dev/zero > "$work/block"
+printf 'jo -c\njw -b 2100 %s\njc\n' "$work/block" | debugfs -w -f - corpus/ext/journal > /dev/null 2>&1
+truncate -s 1M corpus/partition/mbr corpus/partition/gpt
+printf 'label: dos\nstart=8,size=100\nstart=200,type=5\nstart=300,size=50\nstart=500,size=50\n' | sfdisk -q corpus/partition/mbr
+printf 'label: gpt\nstart=64,size=100,name=a\nstart=200,size=100\n' | sfdisk -q corpus/partition/gpt
+truncate -s 64K corpus/probe/swap
+mkswap -q -L s corpus/probe/swap 2> /dev/null || true
+truncate -s 128K corpus/probe/fat
+mkfs.vfat -n F corpus/probe/fat > /dev/null
+head -c 70000 corpus/ext/ext4 > corpus/probe/ext4
+printf '\000root:x:0:0:root:/root:/bin/sh\n' > corpus/text/passwd
+printf '\001root:$6$a$b:1::::::\n' > corpus/text/shadow
+printf '\002sudo:x:27:a,b\n' > corpus/text/group
+printf '\003*/5 * * * * root x\n@reboot root y\nA=b\n' > corpus/text/cron
+printf '\004[Unit]\nA=b \\\n c\n' > corpus/text/unit
+printf '\005Package: a\nStatus: install ok installed\nConffiles:\n /etc/a 0123\n\n' > corpus/text/status
+printf '\0060123456789abcdef0123456789abcdef  usr/bin/a\n' > corpus/text/md5sums
