@@ -32,6 +32,7 @@ mod modules;
 mod power;
 mod session;
 mod syscall_filter;
+mod tripwire;
 mod uevent;
 
 use std::process::ExitCode;

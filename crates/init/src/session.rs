@@ -17,6 +17,7 @@ use crate::console;
 use crate::disks::Disks;
 use crate::hardening;
 use crate::log::{self, Problems};
+use crate::tripwire::Tripwire;
 use crate::uevent::{self, Listener};
 use crate::{boot, enter, modules::Modules, power};
 
@@ -130,6 +131,7 @@ fn attend(listener: Option<&Listener>, world: &mut World) {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
     let signals = world.problems.note("listening for signals", signals);
     let socket = world.problems.note("opening the broker's socket", broker::listener());
+    let tripwire = world.problems.note("opening the kernel's messages", Tripwire::open());
     let mut consoles = console::find();
     let mut clients = Vec::new();
     loop {
@@ -154,6 +156,9 @@ fn attend(listener: Option<&Listener>, world: &mut World) {
         let _ready_or_not = poll(&mut watched, Some(&timeout));
         drop(watched);
         drain(listener, world);
+        for warning in tripwire.iter().flat_map(Tripwire::warnings) {
+            world.problems.add(warning);
+        }
         if let Some(how) = signals.as_ref().and_then(asked_by_signal) {
             power::end(how, world);
         }
