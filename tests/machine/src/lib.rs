@@ -18,6 +18,7 @@ pub mod demo;
 pub mod digest;
 pub mod disk;
 pub mod error;
+pub mod fat;
 pub mod firmware;
 pub mod guest;
 pub mod ledger;

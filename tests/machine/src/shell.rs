@@ -31,6 +31,14 @@ impl Output {
     }
 }
 
+/// A command line that was typed and has not been waited for.
+#[derive(Debug)]
+pub struct Pending {
+    line: String,
+    number: u32,
+    from: usize,
+}
+
 /// A shell behind a serial line.
 #[derive(Debug)]
 pub struct Shell {
@@ -59,14 +67,32 @@ impl Shell {
     /// # Errors
     /// [`crate::Error::Test`] when it has not ended within `limit`.
     pub fn run(&mut self, line: &str, limit: Duration) -> Result<Output> {
+        let pending = self.begin(line)?;
+        self.finish(&pending, limit)
+    }
+
+    /// Types one command line and does not wait.
+    ///
+    /// # Errors
+    /// [`crate::Error::Machine`] when QEMU is gone.
+    pub fn begin(&mut self, line: &str) -> Result<Pending> {
         self.count += 1;
         let number = self.count;
         let from = self.serial.heard();
         let typed = format!("echo \"GBX\"\"B{number}\"; {line}; echo \"GBX\"\"E{number}\" $?\r");
         self.serial.send(typed.as_bytes())?;
-        let (text, code) =
-            self.serial.expect(&format!("end of `{line}`"), from, limit, |t| between(t, number))?;
-        Ok(Output { line: line.to_owned(), code, text })
+        Ok(Pending { line: line.to_owned(), number, from })
+    }
+
+    /// Waits for the end of a line typed with [`Shell::begin`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Test`] when it has not ended within `limit`.
+    pub fn finish(&self, pending: &Pending, limit: Duration) -> Result<Output> {
+        let Pending { line, number, from } = pending;
+        let what = format!("end of `{line}`");
+        let (text, code) = self.serial.expect(&what, *from, limit, |t| between(t, *number))?;
+        Ok(Output { line: line.clone(), code, text })
     }
 
     /// Runs a line that must end with 0 and gives its output.

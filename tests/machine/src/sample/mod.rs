@@ -10,13 +10,11 @@ mod plant;
 mod programs;
 
 use crate::disk::{Bus, Disk};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Result};
 use crate::packages::{Depth, install};
 use crate::workshop::Workshop;
-use crate::{cache, digest, process, program};
+use crate::{cache, digest, fat, process, program};
 use plant::Plant;
-use std::collections::BTreeMap;
-use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
@@ -63,7 +61,7 @@ const LAST_HOUR: &str = r#"
 /// The sample disk, made when it is not in the cache.
 ///
 /// # Errors
-/// [`Error::Machine`] when a package, a tool or the workshop fails.
+/// [`crate::Error::Machine`] when a package, a tool or the workshop fails.
 pub fn disk() -> Result<PathBuf> {
     let canary = program::build_static("assault", "canary")?;
     let bytes = std::fs::read(&canary).doing("reading", &canary)?;
@@ -92,7 +90,13 @@ fn make(folder: &Path, canary: &[u8]) -> Result<()> {
 
     let image = folder.join("sample.img");
     digest::sparse(&image, DISK_BYTES)?;
-    partition(&image)?;
+    fat::partition(
+        &image,
+        &[
+            ("EFI", ESP_START, ESP_BYTES, gpt::partition_types::EFI),
+            ("root", ROOT_START, ROOT_BYTES, gpt::partition_types::LINUX_FS),
+        ],
+    )?;
     esp(&image)?;
     let offset = format!("offset={ROOT_START},lazy_itable_init=0,lazy_journal_init=0");
     let blocks = (ROOT_BYTES / 4096).to_string();
@@ -127,51 +131,9 @@ fn make(folder: &Path, canary: &[u8]) -> Result<()> {
     workshop.cut()
 }
 
-fn partition(image: &Path) -> Result<()> {
-    let refused = |e: String| Error::Machine(format!("partitioning the sample disk: {e}"));
-    let mut disk = gpt::GptConfig::new()
-        .writable(true)
-        .logical_block_size(gpt::disk::LogicalBlockSize::Lb512)
-        .create(image)
-        .map_err(|e| refused(e.to_string()))?;
-    disk.update_partitions(BTreeMap::new()).map_err(|e| refused(e.to_string()))?;
-    for (name, start, bytes, kind) in [
-        ("EFI", ESP_START, ESP_BYTES, gpt::partition_types::EFI),
-        ("root", ROOT_START, ROOT_BYTES, gpt::partition_types::LINUX_FS),
-    ] {
-        let number = if name == "EFI" { 1 } else { 2 };
-        disk.add_partition_at(name, number, start / 512, bytes / 512, kind, 0)
-            .map_err(|e| refused(e.to_string()))?;
-    }
-    let mut file = disk.write().map_err(|e| refused(e.to_string()))?;
-    let sectors = u32::try_from(DISK_BYTES / 512 - 1).unwrap_or(u32::MAX);
-    gpt::mbr::ProtectiveMBR::with_lb_size(sectors)
-        .overwrite_lba0(&mut file)
-        .map(drop)
-        .map_err(|e| refused(e.to_string()))
-}
-
 /// A FAT file system with a loader's folder, as an installed system has it.
 fn esp(image: &Path) -> Result<()> {
-    let mut memory = std::io::Cursor::new(vec![0u8; ESP_BYTES as usize]);
-    let label =
-        fatfs::FormatVolumeOptions::new().volume_label(*b"EFI        ").volume_id(0x5341_4d50);
-    fatfs::format_volume(&mut memory, label).doing("formatting", image)?;
-    {
-        let volume = fatfs::FileSystem::new(&mut memory, fatfs::FsOptions::new())
-            .doing("opening the new ESP of", image)?;
-        let folder = volume
-            .root_dir()
-            .create_dir("EFI")
-            .and_then(|efi| efi.create_dir("debian"))
-            .doing("filling the ESP of", image)?;
-        let mut file = folder.create_file("grub.cfg").doing("filling the ESP of", image)?;
-        file.write_all(
-            format!("search.fs_uuid {ROOT_UUID} root\nset prefix=($root)/boot/grub\n").as_bytes(),
-        )
-        .doing("filling the ESP of", image)?;
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).open(image).doing("opening", image)?;
-    file.seek(SeekFrom::Start(ESP_START)).doing("seeking in", image)?;
-    file.write_all(memory.get_ref()).doing("writing", image)
+    let text = format!("search.fs_uuid {ROOT_UUID} root\nset prefix=($root)/boot/grub\n");
+    let volume = fat::volume(ESP_BYTES, &[("EFI/debian/grub.cfg", text.as_bytes())])?;
+    fat::write_at(image, ESP_START, &volume)
 }
