@@ -258,7 +258,8 @@ fn a_wholly_unreadable_stretch_is_read_around() {
 
 #[test]
 fn a_failing_sink_is_named_with_the_offset_reached() {
-    let disk = Disk::new(2 << 20, 512).with_bad([3, 3000]);
+    // Sector 2050 lies in the chunk that is read and can no longer be written.
+    let disk = Disk::new(2 << 20, 512).with_bad([3, 2050]);
     let cancel = AtomicBool::new(false);
     for errno in [28, 5, 30] {
         // ENOSPC, EIO, EROFS

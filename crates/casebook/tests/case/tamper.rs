@@ -69,6 +69,26 @@ fn a_flip_of_any_byte_of_an_act_names_it() {
     }
 }
 
+/// The same JSON written otherwise is not the line that was recorded.
+#[test]
+fn another_spelling_of_a_line_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = dir.path().join("case");
+    sample(&case);
+    let good = lines(&case);
+    for (from, to) in [
+        (",\"hash\":", ", \"hash\":"),
+        ("\"signature\":", "\"signatur\\u0065\":"),
+        ("\"hash\":", "\"added\":1,\"hash\":"),
+    ] {
+        let mut changed = good.clone();
+        changed[1] = good[1].replacen(from, to, 1);
+        assert_ne!(changed[1], good[1]);
+        set_lines(&case, &changed);
+        assert_eq!(first_problem(&case), Some(Place::Act(2)), "{to}");
+    }
+}
+
 #[test]
 fn dropped_reordered_doubled_and_grafted_acts_are_named() {
     let dir = tempfile::tempdir().unwrap();
