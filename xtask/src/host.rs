@@ -32,6 +32,10 @@ pub(crate) enum Tool {
     Dosfstools,
     /// `mcopy`.
     Mtools,
+    /// `depmod`.
+    Kmod,
+    /// `mdadm`.
+    Mdadm,
 }
 
 impl Tool {
@@ -54,6 +58,8 @@ impl Tool {
             Self::BtrfsProgs => &[("btrfs-progs", "mkfs.btrfs")],
             Self::Dosfstools => &[("dosfstools", "mkfs.fat")],
             Self::Mtools => &[("mtools", "mcopy")],
+            Self::Kmod => &[("kmod", "depmod")],
+            Self::Mdadm => &[("mdadm", "mdadm")],
         }
     }
 }

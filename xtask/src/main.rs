@@ -15,6 +15,7 @@ mod config;
 mod contents;
 mod cpio;
 mod debs;
+mod demo;
 mod disk;
 mod elf;
 mod esp;
@@ -30,9 +31,11 @@ mod lock;
 mod modules;
 mod own;
 mod repro;
+mod sample;
 mod sbom;
 mod sealed;
 mod sums;
+mod test;
 mod tidy;
 mod userland;
 
@@ -57,6 +60,12 @@ enum Command {
     Image(image::Command),
     /// Build twice, differently, and compare every byte
     Repro(repro::Args),
+    /// Make the sample compromised disk
+    Sample(sample::Args),
+    /// Boot the image beside the sample disk and do the whole job
+    Demo,
+    /// Run every test: units, then the booted image in virtual machines
+    Test(test::Args),
     /// Check the house rules that no compiler checks
     Tidy,
     /// Format, lint, tidy, licences and documentation in one go
@@ -68,6 +77,9 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Build(args) => build::run(&args),
         Command::Image(command) => image::run(&command),
         Command::Repro(args) => repro::run(&args),
+        Command::Sample(args) => sample::run(&args),
+        Command::Demo => demo::run(),
+        Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Check => check::run(),
     }
