@@ -118,6 +118,7 @@ fn every_layout_reads_as_the_tree_it_was_made_from() {
         &["-t", "ext4", "-O", "large_dir,ea_inode,mmp,encrypt,casefold"],
         &["-t", "ext4", "-I", "128"],
         &["-t", "ext4", "-O", "bigalloc", "-C", "16384"],
+        &["-t", "ext4", "-O", "bigalloc", "-b", "4096", "-C", "16384"],
     ] {
         let directory = tempfile::tempdir().unwrap();
         let Some(image) = image(directory.path(), options) else { return };

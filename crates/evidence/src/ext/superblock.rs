@@ -152,20 +152,26 @@ impl Superblock {
     }
 
     /// Descriptors follow the superblock, or with meta block groups stand at the start of each group of groups.
+    ///
+    /// The superblock is in block 1 when blocks have 1 KiB, else in block 0. With clusters of such blocks the first group
+    /// still begins at block 0, which is why `first_data_block` cannot be used for this.
     fn descriptor_offset(&self, group: u64) -> u64 {
         let per_block = self.block_bytes.checked_div(self.descriptor_bytes).unwrap_or(1).max(1);
         let meta = group.checked_div(per_block).unwrap_or(0);
         let within =
             group.checked_rem(per_block).unwrap_or(0).saturating_mul(self.descriptor_bytes);
+        let superblock = u64::from(self.block_bytes == 1024);
         let block = match self.first_meta_bg {
             Some(first) if meta >= u64::from(first) => {
                 let leader = meta.saturating_mul(per_block);
                 let start = leader.saturating_mul(u64::from(self.blocks_per_group));
+                let before = if leader == 0 && self.first_data_block == 0 { superblock } else { 0 };
                 start
                     .saturating_add(u64::from(self.first_data_block))
                     .saturating_add(u64::from(self.has_superblock(leader)))
+                    .saturating_add(before)
             }
-            _ => u64::from(self.first_data_block).saturating_add(1).saturating_add(meta),
+            _ => superblock.saturating_add(1).saturating_add(meta),
         };
         block.saturating_mul(self.block_bytes).saturating_add(within)
     }

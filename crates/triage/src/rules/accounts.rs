@@ -9,6 +9,8 @@ use crate::parse::{contains, meaningful};
 const FIRST_PERSON: u32 = 1000;
 /// The uid and gid of "nobody".
 const NOBODY: u32 = 65_534;
+/// System accounts that their packages deliver with a shell.
+const SHELLS_BY_DESIGN: &[&str] = &["postgres"];
 /// Groups whose members are, or can become, root.
 const ROOT_GROUPS: &[&str] =
     &["root", "sudo", "wheel", "admin", "docker", "lxd", "disk", "shadow", "kmem"];
@@ -82,7 +84,11 @@ fn passwd_line(context: &mut Context<'_>, account: &Account) {
             spot().detail("the shell's name has blanks at its end or strange bytes"),
         );
     } else if is_system(account) && is_login_shell(trimmed) {
-        context.report("GBX-0105", spot());
+        let is_delivered_so = SHELLS_BY_DESIGN.iter().any(|name| name.as_bytes() == account.name);
+        context.report(
+            "GBX-0105",
+            if is_delivered_so { spot().severity(Severity::Info) } else { spot() },
+        );
     }
 }
 
