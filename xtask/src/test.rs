@@ -19,9 +19,6 @@ pub(crate) struct Args {
     scenario: Option<String>,
 }
 
-/// SHA-256 of whole disks without optimisation takes longer than booting them.
-const FAST_DIGEST: &str = "profile.dev.package.sha2.opt-level=3";
-
 /// Runs every step; goes on after a failed one where the next does not need it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     host::need(&sample::TOOLS)?;
@@ -44,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let filter = args.scenario.as_deref();
         steps.run("scenarios", || {
             let _quick = args.quick.then(|| sh.push_env("GLOVEBOX_QUICK", "1"));
-            Ok(cmd!(sh, "cargo test --config {FAST_DIGEST} --package scenarios -- {filter...}")
+            Ok(cmd!(sh, "cargo test --package scenarios -- {filter...}")
                 .env("GLOVEBOX_OUT", &out)
                 .run()?)
         });

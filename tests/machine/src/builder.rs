@@ -225,7 +225,8 @@ impl Builder {
             let dump = format!("filter-dump,id=dump0,netdev=net0,file={}", pcap(folder).display());
             let mac = MAC.map(|b| format!("{b:02x}")).join(":");
             add(&["-netdev", "user,id=net0,restrict=on", "-object", &dump]);
-            add(&["-device", &format!("e1000e,netdev=net0,mac={mac}")]);
+            // Without its option ROM, so that every frame is the booted system's.
+            add(&["-device", &format!("e1000e,netdev=net0,romfile=,mac={mac}")]);
         }
         if self.canary {
             let file = format!("file,id=can,path={}", folder.join("canary.txt").display());

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Suite of the tools: the one the stick's own kernel comes from.
 const SUITE: &str = "trixie";
 
-const PACKAGES: [&str; 18] = [
+const PACKAGES: [&str; 17] = [
     "bash",
     "btrfs-progs",
     "busybox-static",
@@ -27,7 +27,6 @@ const PACKAGES: [&str; 18] = [
     "dosfstools",
     "e2fsprogs",
     "exfatprogs",
-    "f2fs-tools",
     "fdisk",
     "grep",
     "kmod",
@@ -40,7 +39,7 @@ const PACKAGES: [&str; 18] = [
 ];
 
 /// Modules the guest may need; what they depend on comes along.
-const MODULES: [&str; 29] = [
+const MODULES: [&str; 28] = [
     "ahci",
     "btrfs",
     "dm-mod",
@@ -49,7 +48,6 @@ const MODULES: [&str; 29] = [
     "dm-snapshot",
     "exfat",
     "ext4",
-    "f2fs",
     "isofs",
     "loop",
     "nls_ascii",

@@ -7,7 +7,9 @@ use machine::builder::{MAC, pcap};
 use machine::error::{Doing, Result, test};
 use machine::guest::{Guest, READY};
 use machine::running::End;
-use machine::{Boot, Builder, Bus, Firmware, Ledger, MediumKind, nvram, pcap as capture};
+use machine::{
+    Boot, Builder, Bus, Disk, Firmware, Ledger, Medium, MediumKind, digest, nvram, pcap as capture,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -45,7 +47,7 @@ fn boot(
 ) -> Result<()> {
     let evidence = zoo_disk(folder, "ext4-dirty", Bus::Ahci)?;
     let ledger = Ledger::open(std::slice::from_ref(&evidence))?;
-    let baseline = variables_of_an_empty_boot(firmware, &folder.join("baseline"))?;
+    let baseline = variables_without_us(firmware, kind, &evidence, &folder.join("baseline"))?;
     let boot = stage.image()?.medium(firmware, kind, folder)?;
     let builder = Builder::new(boot).disk(evidence).network();
     let mut guest = Guest::boot(builder, folder)?;
@@ -80,17 +82,28 @@ fn boot(
     if bad.is_empty() { Ok(()) } else { test(format!("firmware variables changed: {bad:?}")) }
 }
 
-/// Variables after the same firmware came up once with nothing to boot: its own habits.
-fn variables_of_an_empty_boot(
+/// Variables after the same machine came up once with an empty medium in the place of ours: the
+/// firmware's own habits, such as a boot entry for each device it sees.
+fn variables_without_us(
     firmware: Firmware,
+    kind: MediumKind,
+    evidence: &Disk,
     folder: &Path,
 ) -> Result<Option<nvram::Variables>> {
     if firmware == Firmware::Bios {
         return Ok(None);
     }
-    let machine = Builder::new(Boot::Firmware(firmware, None)).start(folder)?;
-    // The firmware ends in its own shell or boot menu; it has written its variables by then.
-    std::thread::sleep(Duration::from_secs(25));
+    std::fs::create_dir_all(folder).doing("creating", folder)?;
+    let file = folder.join("empty.img");
+    digest::sparse(&file, 64 << 20)?;
+    let boot = Boot::Firmware(firmware, Some(Medium { kind, file }));
+    let builder = Builder::new(boot).disk(evidence.clone()).network();
+    let mut machine = builder.start(folder)?;
+    let shell = machine.shell()?;
+    // Nothing can be booted: the firmware says so, or opens its own shell. Then it is done.
+    shell.serial.expect("end of the firmware's start", 0, Duration::from_secs(120), |text| {
+        ["Shell>", "No bootable option", "Press ESC"].iter().any(|t| text.contains(t)).then_some(())
+    })?;
     let vars = machine.vars.clone();
     machine.cut()?;
     vars.map(|path| nvram::read(&path)).transpose()

@@ -9,11 +9,10 @@ use machine::{Bus, Counters, Ledger, digest, program, zoo};
 use std::path::Path;
 
 /// Zoo disk, what an ordinary system does to it, and which disks that must change.
-const DEEDS: [(&str, &str); 9] = [
+const DEEDS: [(&str, &str); 8] = [
     ("ext4-dirty", "mount -o ro $D /mnt && umount /mnt"),
     ("xfs-clean", "mount -o ro $D /mnt && umount /mnt"),
     ("xfs-dirty", "mount -o ro $D /mnt && umount /mnt"),
-    ("f2fs-dirty", "mount -o ro $D /mnt && umount /mnt"),
     (
         "md-raid1",
         "mdadm --assemble --run /dev/md7 $D $E 2>&1 && mount -o ro /dev/md7 /mnt && umount /mnt; mdadm --stop /dev/md7 2>&1",

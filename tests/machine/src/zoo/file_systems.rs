@@ -51,18 +51,6 @@ pub(super) const RECIPES: &[Recipe] = &[
         says: "<DIRTY>",
     },
     Recipe {
-        name: "f2fs-dirty",
-        reason: "a read-only mount recovers and also discards: 11 writes and 2 discards measured",
-        sizes: &[64 * MIB],
-        script: r"
-            mkfs.f2fs -q -l dirty $D
-            mount $D $M && seq 1 2000 >$M/numbers && sync -f $M
-            echo more >>$M/numbers && sync $M/numbers
-        ",
-        check: &["blkid", "-p"],
-        says: "TYPE=\"f2fs\"",
-    },
-    Recipe {
         name: "fat",
         reason: "a writable mount sets the dirty bit and access times",
         sizes: &[32 * MIB],
