@@ -3,7 +3,6 @@
 //! A tool from a package runs through the loader and libraries of the pinned packages, so that the
 //! bytes it makes do not depend on what the build machine has installed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +26,7 @@ pub(crate) enum Pinning {
 pub(crate) struct Debs {
     lock: Lock,
     folder: PathBuf,
+    tools: PathBuf,
 }
 
 /// Fetches what the description names, in the versions the lock file pins.
@@ -80,10 +80,15 @@ pub(crate) fn fetch(
         }
         files::write(&deb_path(&folder, &package), &bytes, 0o644)?;
     }
-    for package in &lock.package {
-        unpack(&folder, package)?;
+    for package in lock.package.iter().filter(|package| package.purpose != Use::Tool) {
+        unpack(&folder, &folder.join(&package.sha256), &[package])?;
     }
-    Ok(Debs { lock, folder })
+    // The tools share one root, as they would on a system: one library folder, short commands.
+    let tools: Vec<&Package> = lock.of(Use::Tool).collect();
+    let digests: String = tools.iter().map(|package| package.sha256.as_str()).collect();
+    let root = folder.join(format!("tools-{}", &files::sha256(digests.as_bytes())[..16]));
+    unpack(&folder, &root, &tools)?;
+    Ok(Debs { lock, folder, tools: root })
 }
 
 /// Takes the newest versions whatever is pinned, and rewrites the lock.
@@ -139,18 +144,20 @@ fn cached(folder: &Path, package: &Package) -> bool {
     files::sha256_file(&deb_path(folder, package)).is_ok_and(|found| found == package.sha256)
 }
 
-fn unpack(folder: &Path, package: &Package) -> Result<()> {
-    let target = folder.join(&package.sha256);
+/// Unpacks packages into one root.
+fn unpack(folder: &Path, target: &Path, packages: &[&Package]) -> Result<()> {
     if target.is_dir() {
         return Ok(());
     }
-    // Renamed into place, so that a build that was cut short leaves no half package behind.
-    let partial = folder.join(format!("{}.partial", package.sha256));
+    // Renamed into place, so that a build that was cut short leaves no half root behind.
+    let partial = folder.join("partial");
     files::remove_folder(&partial)?;
     let sh = Shell::new()?;
-    let deb = deb_path(folder, package);
-    cmd!(sh, "dpkg-deb --extract {deb} {partial}").run()?;
-    fs::rename(&partial, &target).with_context(|| format!("keeping {}", target.display()))
+    for package in packages {
+        let deb = deb_path(folder, package);
+        cmd!(sh, "dpkg-deb --extract {deb} {partial}").run()?;
+    }
+    std::fs::rename(&partial, target).with_context(|| format!("keeping {}", target.display()))
 }
 
 impl Debs {
@@ -159,7 +166,7 @@ impl Debs {
         &self.lock
     }
 
-    /// Where a package is unpacked.
+    /// Where a package that is not a tool is unpacked.
     pub(crate) fn root(&self, name: &str) -> Result<PathBuf> {
         let package = self
             .lock
@@ -177,26 +184,12 @@ impl Debs {
         Ok((self.root(&package.name)?, release))
     }
 
-    /// A command running program `path` of package `name` with the pinned libraries alone.
-    pub(crate) fn tool<'a>(&self, sh: &'a Shell, name: &str, path: &str) -> Result<Cmd<'a>> {
-        let mut folders = Vec::new();
-        for package in self.lock.of(Use::Tool) {
-            let root = self.root(&package.name)?;
-            for part in ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"] {
-                if root.join(part).is_dir() {
-                    folders.push(root.join(part).display().to_string());
-                }
-            }
-        }
-        let libc = self.root("libc6")?;
-        let loader = ["usr/lib64/ld-linux-x86-64.so.2", "lib64/ld-linux-x86-64.so.2"]
-            .iter()
-            .map(|part| libc.join(part))
-            .find(|path| path.exists())
-            .context("looking for the pinned loader")?;
-        let program = self.root(name)?.join(path);
-        let folders = folders.join(":");
-        Ok(cmd!(sh, "{loader} --inhibit-cache --library-path {folders} {program}")
+    /// A command running program `path` of the pinned tools, with the pinned libraries alone.
+    pub(crate) fn tool<'a>(&self, sh: &'a Shell, path: &str) -> Result<Cmd<'a>> {
+        let loader = self.tools.join("usr/lib64/ld-linux-x86-64.so.2");
+        let libraries = self.tools.join("usr/lib/x86_64-linux-gnu");
+        let program = self.tools.join(path);
+        Ok(cmd!(sh, "{loader} --inhibit-cache --library-path {libraries} {program}")
             .env("LC_ALL", "C")
             .env("TZ", "UTC"))
     }

@@ -81,7 +81,7 @@ fn make_core(
     let folder = debs.root("grub-pc-bin")?.join("usr/lib/grub/i386-pc");
     let result = work.join(format!("{format}.img"));
     let sh = Shell::new()?;
-    debs.tool(&sh, "grub-common", "usr/bin/grub-mkimage")?
+    debs.tool(&sh, "usr/bin/grub-mkimage")?
         .args(["-O", format, "-p", prefix, "-d"])
         .arg(&folder)
         .arg("-o")

@@ -35,8 +35,12 @@ pub(crate) struct Selection {
 pub(crate) fn tables(debs: &Debs) -> Result<Tables> {
     let (root, release) = debs.kernel()?;
     let source = root.join("usr/lib/modules").join(&release);
-    let kmod = debs.root("kmod")?;
-    let key = files::sha256(format!("{} {}", root.display(), kmod.display()).as_bytes());
+    let digest = |name: &str| {
+        let mut packages = debs.lock().package.iter();
+        packages.find(|package| package.name == name).map_or("", |package| package.sha256.as_str())
+    };
+    let kernel = format!("linux-image-{release}");
+    let key = files::sha256(format!("{} {}", digest(&kernel), digest("kmod")).as_bytes());
     let kept = cache::folder("depmod")?.join(&key[..16]);
     if !kept.is_dir() {
         let work = tempfile::tempdir_in(cache::folder("depmod")?)?;
@@ -47,7 +51,7 @@ pub(crate) fn tables(debs: &Debs) -> Result<Tables> {
             files::write(&modules.join(name), &files::read(&source.join(name))?, 0o644)?;
         }
         let sh = Shell::new()?;
-        debs.tool(&sh, "kmod", "usr/sbin/depmod")?
+        debs.tool(&sh, "usr/sbin/depmod")?
             .arg("-b")
             .arg(work.path())
             .arg(&release)

@@ -144,7 +144,7 @@ impl Tree {
             std::fs::remove_file(&result)?;
         }
         let sh = Shell::new()?;
-        debs.tool(&sh, "erofs-utils", "usr/bin/mkfs.erofs")?
+        debs.tool(&sh, "usr/bin/mkfs.erofs")?
             .arg("--quiet")
             .arg("-zzstd,level=19")
             .arg("-C65536")
