@@ -114,6 +114,9 @@ pub(crate) struct Program {
     pub(crate) default_features: bool,
     #[serde(default)]
     pub(crate) features: Vec<String>,
+    /// Conditions (`--cfg`) that its build needs beside the features.
+    #[serde(default)]
+    pub(crate) cfg: Vec<String>,
     pub(crate) links: Vec<String>,
     /// A multi-call program whose features are its command names.
     #[serde(default)]

@@ -15,7 +15,7 @@ use crate::{elf, files};
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Between two flags in `CARGO_ENCODED_RUSTFLAGS`, so that paths may contain spaces.
-const FLAG_SEPARATOR: &str = "\x1f";
+pub(crate) const FLAG_SEPARATOR: &str = "\x1f";
 
 /// Where cargo keeps what it downloads.
 pub(crate) fn cargo_home() -> Result<PathBuf> {

@@ -8,11 +8,15 @@ use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
 use crate::config::{Program, Userland};
-use crate::own::{self, Remap, TARGET};
+use crate::own::{self, FLAG_SEPARATOR, Remap, TARGET};
 use crate::{cache, elf, files};
 
 /// What `cargo tree` prints of a crate: package and licence.
 const TREE_LINE: &str = "{p}|{l}";
+
+/// Their own profiles spend minutes on whole-program optimisation, which a shell does not repay.
+const PROFILE: [(&str, &str); 2] =
+    [("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")];
 
 /// One built program.
 pub(crate) struct Built {
@@ -48,12 +52,13 @@ pub(crate) fn build(userland: &Userland, epoch_s: u32, reuse: Reuse) -> Result<V
 fn build_one(program: &Program, epoch_s: u32, toolchain: &str, reuse: Reuse) -> Result<Built> {
     let key = files::sha256(
         format!(
-            "{} {} {} {} {:?} {epoch_s}\n{toolchain}",
+            "{} {} {} {} {:?} {:?} {PROFILE:?} {epoch_s}\n{toolchain}",
             program.krate,
             program.version,
             program.sha256,
             program.default_features,
-            program.features
+            program.features,
+            program.cfg
         )
         .as_bytes(),
     );
@@ -81,6 +86,14 @@ fn install(program: &Program, epoch_s: u32, cache: &Path, result: &Path) -> Resu
     let work = tempfile::Builder::new().prefix("build-").tempdir_in(cache)?;
     let remap = Remap::new(&[(work.path(), "/build")])?;
     let sh = own::shell(&remap, epoch_s, &work.path().join("target"))?;
+    let mut flags = remap.flags();
+    for condition in &program.cfg {
+        flags.push_str(&format!("{FLAG_SEPARATOR}--cfg={condition}"));
+    }
+    sh.set_var("CARGO_ENCODED_RUSTFLAGS", flags);
+    for (name, value) in PROFILE {
+        sh.set_var(name, value);
+    }
     // Away from any project, whose cargo settings would otherwise apply.
     sh.change_dir(work.path());
     let Program { krate, version, binary, .. } = program;
