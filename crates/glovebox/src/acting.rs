@@ -114,10 +114,10 @@ pub(crate) fn disk_item(disk: &Disk) -> Item {
     }
 }
 
-/// True if nothing was written to or discarded from the disk since it was first seen.
+/// True if nothing was written to or discarded from the disk since it was last locked.
 pub(crate) fn untouched(disk: &Disk) -> bool {
     let Counters { writes, discards, sectors_written, sectors_discarded, .. } =
-        disk.counters_at_start;
+        disk.counters_at_lock;
     disk.counters.writes == writes
         && disk.counters.discards == discards
         && disk.counters.sectors_written == sectors_written

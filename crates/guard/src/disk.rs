@@ -139,8 +139,8 @@ pub struct Disk {
     pub lock: LockState,
     /// It is the source of an exhibit of this session and can never be unlocked.
     pub exhibit_source: bool,
-    /// Counters when the broker first saw the disk.
-    pub counters_at_start: Counters,
+    /// Counters when the broker last locked the disk: at first sight, or after an unlock.
+    pub counters_at_lock: Counters,
     /// Counters now.
     pub counters: Counters,
     /// Partitions the kernel found.

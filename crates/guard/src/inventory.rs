@@ -63,7 +63,7 @@ pub fn disk(sys: &Path, name: DiskName) -> Option<Disk> {
         kernel_read_only: number_of(&folder.join("ro")) == Some(1),
         lock: LockState::Unguarded,
         exhibit_source: false,
-        counters_at_start: counters,
+        counters_at_lock: counters,
         counters,
         partitions: partitions(&folder, name.as_str()),
         mounts: Vec::new(),

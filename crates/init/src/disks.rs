@@ -21,7 +21,7 @@ const SYS: &str = "/sys";
 #[derive(Debug)]
 struct Entry {
     lock: LockState,
-    at_start: Counters,
+    at_lock: Counters,
     identity: String,
     exhibit_source: bool,
     mounts: Vec<Mount>,
@@ -53,7 +53,7 @@ impl Disks {
         let known = self.entries.contains_key(name);
         let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry {
             lock: LockState::Locked,
-            at_start: disk.counters,
+            at_lock: disk.counters,
             exhibit_source: false,
             identity: identity.clone(),
             mounts: Vec::new(),
@@ -100,7 +100,7 @@ impl Disks {
             disk.problems.push("the kernel's read-only flag is off although it was set".into());
         }
         disk.exhibit_source = entry.exhibit_source;
-        disk.counters_at_start = entry.at_start;
+        disk.counters_at_lock = entry.at_lock;
         disk.mounts.clone_from(&entry.mounts);
         disk.problems.extend(entry.problems.iter().cloned());
         Some(disk)
@@ -176,6 +176,11 @@ impl Disks {
         lock(name)?;
         if entry.lock != LockState::Locked {
             log::line(&format!("{name} locked"));
+            // What was written while the disk was unlocked was written by permit; what comes now
+            // is not.
+            if let Some(counters) = inventory::counters(Path::new(SYS), name) {
+                entry.at_lock = counters;
+            }
         }
         entry.lock = LockState::Locked;
         self.view(name).ok_or_else(|| format!("{name} went away"))
@@ -291,7 +296,7 @@ mod tests {
             "wwn":null,"revision":null,"size_bytes":512,"logical_block_bytes":512,
             "physical_block_bytes":512,"removable":true,"rotational":false,
             "kernel_read_only":true,"lock":"locked","exhibit_source":false,
-            "counters_at_start":{"reads":0,"sectors_read":0,"writes":0,"sectors_written":0,
+            "counters_at_lock":{"reads":0,"sectors_read":0,"writes":0,"sectors_written":0,
             "discards":0,"sectors_discarded":0,"flushes":0},
             "counters":{"reads":0,"sectors_read":0,"writes":0,"sectors_written":0,"discards":0,
             "sectors_discarded":0,"flushes":0},"partitions":[],"mounts":[],"problems":[]}"#,

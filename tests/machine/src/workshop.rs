@@ -94,7 +94,13 @@ mount -t tmpfs tmp /run
 ln -sf /proc/mounts /etc/mtab
 printf 'activation { udev_sync = 0 udev_rules = 0 }\ndevices { use_devicesfile = 0 }\n' >/etc/lvm/lvm.conf
 modprobe -a virtio_blk virtio_scsi sd_mod crc32_generic crc32c_generic
-disk() { grep -lx "$1" /sys/block/*/serial | cut -d/ -f4 | sed 's,^,/dev/,'; }
+disk() {
+  for b in /sys/block/*; do
+    if grep -qx "$1" $b/serial || tail -c +5 $b/device/vpd_pg80 | grep -aqx "$1"; then
+      echo /dev/${b##*/}
+    fi
+  done 2>/dev/null
+}
 export -f disk
 echo 3 >/proc/sys/kernel/printk
 echo "workshop is ready" >/dev/ttyS0

@@ -42,14 +42,13 @@ fn touching(stage: &'static Stage, folder: &Path) -> Result<()> {
     let ledger = Ledger::open(&disks)?;
     let mut workshop = Workshop::start(folder, &disks)?;
     workshop.run("modprobe -a raid1 dm-mod dm-raid")?;
-    // SCSI disks show no serial in sysfs of this guest: they are found by their order.
-    let names = zoo::disk_names();
     for (name, deed) in DEEDS {
-        let device = |name: &str| {
-            let at = names.iter().position(|n| n == name).unwrap_or(0);
-            format!("/dev/sd{}", char::from(b'a' + u8::try_from(at).unwrap_or(0)))
-        };
-        let line = format!("D={}; E={}; {deed}", device(name), device(&format!("{name}-2")));
+        // The kernel numbers disks in the order they answer: they are found by serial number.
+        let line = format!(
+            "D=$(disk {}) && E=$(disk {}); {deed}",
+            name.to_uppercase(),
+            format!("{name}-2").to_uppercase()
+        );
         workshop.run(&line)?;
     }
     let counters = workshop.machine.counters()?;
