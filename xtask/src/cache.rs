@@ -5,6 +5,7 @@
 //! compiler's own cache is.
 
 use std::env;
+use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -24,4 +25,17 @@ pub(crate) fn folder(part: &str) -> Result<PathBuf> {
     let path = root.join(part);
     make_folder(&path)?;
     path.canonicalize().with_context(|| format!("resolving {}", path.display()))
+}
+
+/// Waits until no other build works in this part of the cache; holds it until dropped.
+///
+/// The second of two builds then finds what the first one made, instead of making it again.
+pub(crate) fn lock(part: &str) -> Result<File> {
+    let path = folder(part)?.join("lock");
+    let file = File::create(&path).with_context(|| format!("opening {}", path.display()))?;
+    if file.try_lock().is_err() {
+        eprintln!("waiting for another build that works in {}", path.display());
+        file.lock().with_context(|| format!("locking {}", path.display()))?;
+    }
+    Ok(file)
 }

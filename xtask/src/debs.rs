@@ -37,6 +37,7 @@ pub(crate) fn fetch(
     mirror: Option<&str>,
 ) -> Result<Debs> {
     let folder = cache::folder("debs")?;
+    let _alone = cache::lock("debs")?;
     let mut lock = Lock::read(lock_path)?;
     let mut apt = None;
     let complete = covers(&lock, debian);
@@ -93,6 +94,7 @@ pub(crate) fn fetch(
 
 /// Takes the newest versions whatever is pinned, and rewrites the lock.
 pub(crate) fn renew(debian: &Debian, lock_path: &Path, mirror: Option<&str>) -> Result<()> {
+    let _alone = cache::lock("debs")?;
     let apt = Apt::configure(debian, mirror)?;
     apt.update()?;
     write_newest(debian, &apt, &Lock::read(lock_path)?, lock_path).map(drop)

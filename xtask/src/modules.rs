@@ -42,6 +42,7 @@ pub(crate) fn tables(debs: &Debs) -> Result<Tables> {
     let kernel = format!("linux-image-{release}");
     let key = files::sha256(format!("{} {}", digest(&kernel), digest("kmod")).as_bytes());
     let kept = cache::folder("depmod")?.join(&key[..16]);
+    let _alone = cache::lock("depmod")?;
     if !kept.is_dir() {
         let work = tempfile::tempdir_in(cache::folder("depmod")?)?;
         let modules = work.path().join("lib/modules").join(&release);

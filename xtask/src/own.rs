@@ -56,9 +56,21 @@ impl Remap {
     }
 }
 
+/// The toolchain the project pins (`rust-toolchain.toml`).
+fn pinned_toolchain() -> Result<String> {
+    let path = files::project_root()?.join("rust-toolchain.toml");
+    let table: toml::Table = toml::from_str(&files::read_text(&path)?)
+        .with_context(|| format!("understanding {}", path.display()))?;
+    let channel = table.get("toolchain").and_then(|part| part.get("channel"));
+    let channel = channel.and_then(toml::Value::as_str);
+    Ok(channel.with_context(|| format!("looking for a channel in {}", path.display()))?.to_owned())
+}
+
 /// A shell whose `cargo` builds for the image.
 pub(crate) fn shell(remap: &Remap, epoch_s: u32, target_folder: &Path) -> Result<Shell> {
     let sh = Shell::new()?;
+    // Outside the project's folder rustup would take the user's default instead.
+    sh.set_var("RUSTUP_TOOLCHAIN", pinned_toolchain()?);
     sh.set_var("CARGO_ENCODED_RUSTFLAGS", remap.flags());
     sh.set_var("CARGO_TARGET_DIR", target_folder);
     sh.set_var("CARGO_INCREMENTAL", "0");
@@ -71,6 +83,7 @@ pub(crate) fn shell(remap: &Remap, epoch_s: u32, target_folder: &Path) -> Result
 /// Everything outside the sources that decides a program's bytes: compiler, linker, C library.
 pub(crate) fn toolchain() -> Result<String> {
     let sh = Shell::new()?;
+    sh.set_var("RUSTUP_TOOLCHAIN", pinned_toolchain()?);
     let rustc = cmd!(sh, "rustc -vV").quiet().read()?;
     let cc = cmd!(sh, "cc --version").quiet().read().context("looking for a C linker")?;
     let libc = cmd!(sh, "cc -print-file-name=libc.a").quiet().read()?;

@@ -39,6 +39,7 @@ pub(crate) enum Reuse {
 /// Builds, or takes from the cache, all programs.
 pub(crate) fn build(userland: &Userland, epoch_s: u32, reuse: Reuse) -> Result<Vec<Built>> {
     let toolchain = own::toolchain()?;
+    let _alone = cache::lock("userland")?;
     userland
         .program
         .iter()
