@@ -1,11 +1,13 @@
 //! `glovebox hash`: digests of files, trees and disks.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use guard::{DiskName, Guard};
-use hashing::{Algorithm, Algorithms, Boundary, Digests, MultiHasher, TreeOptions, digest_tree};
+use hashing::{Algorithm, Algorithms, Boundary, Digests, TreeOptions, digest_tree};
+use imaging::{Ending, FileSource, NullSink, Plan, ReadAt};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -50,6 +52,8 @@ impl From<Further> for Algorithm {
 struct Hashed<'a> {
     target: &'a str,
     size_bytes: u64,
+    /// Counted as zeros in the digests.
+    unreadable_bytes: u64,
     digests: &'a Digests,
 }
 
@@ -85,33 +89,36 @@ impl Args {
         algorithms: &Algorithms,
     ) -> Result<Exit, Failure> {
         let opened = guard.open(name)?;
-        let mut hasher = MultiHasher::new(algorithms);
-        let mut meter = Meter::new(format!("hashing {name}"), opened.disk.size_bytes);
-        let mut buffer = vec![0; 4 << 20];
-        let mut done_bytes = 0_u64;
-        let mut file = opened.file;
-        loop {
-            let count = match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(problem) if problem.kind() == io::ErrorKind::Interrupted => continue,
-                Err(problem) => {
-                    meter.end();
-                    return Err(Failure::from(problem)
-                        .while_doing(format!("reading {name} at byte {done_bytes}"))
-                        .hint("glovebox image maps unreadable sectors and goes on"));
-                }
-            };
-            hasher.update(&buffer[..count]);
-            done_bytes += u64::try_from(count).unwrap_or(0);
-            meter.at(done_bytes);
-        }
+        let source = FileSource::new(opened.file)?;
+        let mut meter = Meter::new(format!("hashing {name}"), source.size_bytes());
+        let plan = Plan { algorithms: algorithms.clone(), ..Plan::default() };
+        let cancel = AtomicBool::new(false);
+        let read = imaging::acquire(
+            &source,
+            &mut NullSink,
+            &plan,
+            &mut |tick| meter.at(tick.done_bytes),
+            &cancel,
+        );
         meter.end();
-        let digests = hasher.finish();
-        let word = name.as_str();
-        let body = Hashed { target: word, size_bytes: done_bytes, digests: &digests };
+        let read = read?;
+        if read.ending != Ending::Complete {
+            // The digest of a part must never be taken for that of the disk.
+            return Err(Failure::new(format!(
+                "{name} stopped answering at byte {} of {}",
+                read.copied_bytes, read.size_bytes
+            )));
+        }
+        let unreadable_bytes = read.bad.total_bytes();
+        let body = Hashed {
+            target: name.as_str(),
+            size_bytes: read.size_bytes,
+            unreadable_bytes,
+            digests: &read.digests,
+        };
         self.format.record("hash", &body, || {
-            let lines: Vec<String> = digests
+            let lines: Vec<String> = read
+                .digests
                 .iter()
                 .map(|digest| {
                     format!("{}  {name}  ({})", digest.to_hex(), digest.algorithm().name())
@@ -119,7 +126,14 @@ impl Args {
                 .collect();
             lines.join("\n")
         })?;
-        Ok(Exit::Clean)
+        if unreadable_bytes == 0 {
+            return Ok(Exit::Clean);
+        }
+        say(&format!(
+            "problem: {unreadable_bytes} bytes of {name} could not be read and count as zeros; \
+             glovebox image lists them"
+        ));
+        Ok(Exit::Partial)
     }
 
     fn tree(&self, path: &Path, algorithms: &Algorithms) -> Result<Exit, Failure> {
