@@ -145,7 +145,14 @@ impl Guest {
     /// # Errors
     /// [`Error::Test`] when it ends with another code, or a line is not JSON.
     pub fn json(&mut self, line: &str, codes: &[i32]) -> Result<Vec<Value>> {
-        records(&self.expect(line, codes)?)
+        // Talk and progress go to stderr, which is the same terminal here.
+        let out = self.run(&format!("{line} 2>/run/session/talk"))?;
+        if codes.contains(&out.code) {
+            return records(&out.text);
+        }
+        let talk = self.run("cat /run/session/talk")?.text;
+        let code = out.code;
+        test(format!("`{line}` ended with {code}, expected {codes:?}: {} {talk}", out.text.trim()))
     }
 
     /// The broker's view of all disks, by serial number.

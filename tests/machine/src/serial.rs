@@ -149,15 +149,27 @@ fn tail(text: &str) -> String {
     text[from..].escape_debug().to_string()
 }
 
-/// Text without escape sequences, carriage returns and other control bytes.
+/// Text as it stands on the screen at the end: without escape sequences and other control bytes, and
+/// of a line that was written over (progress) only the last state.
 #[must_use]
 pub fn plain(bytes: &[u8]) -> String {
     let mut out = Vec::with_capacity(bytes.len());
+    let mut line = 0;
     let mut rest = bytes.iter().copied().peekable();
     while let Some(byte) = rest.next() {
         match byte {
             0x1b => skip_escape(&mut rest),
-            b'\n' | b'\t' | 0x20..=0x7e | 0x80.. => out.push(byte),
+            b'\r' => {
+                while rest.next_if_eq(&b'\r').is_some() {}
+                if rest.peek().is_some_and(|next| *next != b'\n') {
+                    out.truncate(line);
+                }
+            }
+            b'\n' => {
+                out.push(byte);
+                line = out.len();
+            }
+            b'\t' | 0x20..=0x7e | 0x80.. => out.push(byte),
             _ => {}
         }
     }
@@ -189,6 +201,11 @@ mod tests {
     #[test]
     fn plain_drops_colour_title_and_returns() {
         assert_eq!(plain(b"\x1b[1;31mred\x1b[0m\r\n\x1b]0;title\x07ok\x1b(B!"), "red\nok!");
+    }
+
+    #[test]
+    fn progress_leaves_only_its_last_state() {
+        assert_eq!(plain(b"a\r\n1%\r2%\r{\"x\":1}\r\r\nb\r"), "a\n{\"x\":1}\nb");
     }
 
     #[test]
