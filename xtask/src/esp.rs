@@ -11,6 +11,7 @@ use fatfs::{
 };
 
 use crate::calendar::Moment;
+use crate::fat_folders;
 use crate::identity::Identity;
 
 const SECTOR_BYTES: u32 = 512;
@@ -61,7 +62,9 @@ pub(crate) fn build(files: &[Entry], identity: &Identity) -> Result<Vec<u8>> {
         file.flush()?;
     }
     fs.unmount().context("closing the ESP")?;
-    Ok(volume.into_inner())
+    let mut bytes = volume.into_inner();
+    fat_folders::correct(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Formats a volume that is large enough and whose data area begins on a CD sector.
@@ -121,6 +124,36 @@ mod tests {
             kernel_line: String::new(),
             kernel_sha256: String::new(),
             root_sha256: None,
+        }
+    }
+
+    /// Every folder begins with `.` and `..` and nothing else has such a name. The layout is vouched
+    /// for by the specification here, and by `fsck.fat` where it is installed.
+    #[test]
+    fn folders_begin_as_the_specification_says() {
+        let files = vec![
+            ("EFI/BOOT/BOOTX64.EFI".to_owned(), b"x".to_vec()),
+            ("EFI/debian/grub.cfg".to_owned(), b"y".to_vec()),
+        ];
+        let volume = build(&files, &identity()).unwrap();
+        let starts: Vec<&[u8]> =
+            volume.chunks(2048).filter(|cluster| cluster.starts_with(b".          ")).collect();
+        assert_eq!(starts.len(), 3, "EFI, BOOT and debian");
+        for folder in &starts {
+            assert!(folder[32..].starts_with(b"..         "));
+            let others = folder[64..].chunks(32).filter(|entry| entry[0] == b'.').count();
+            assert_eq!(others, 0);
+        }
+        let in_root = starts.iter().filter(|f| f[32 + 26..32 + 28] == [0, 0]).count();
+        assert_eq!(in_root, 1, "`..` of EFI is cluster 0");
+
+        let checker = std::path::Path::new("/usr/sbin/fsck.fat");
+        if checker.exists() {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), &volume).unwrap();
+            let run =
+                std::process::Command::new(checker).arg("-n").arg(file.path()).output().unwrap();
+            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
         }
     }
 

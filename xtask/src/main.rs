@@ -19,6 +19,7 @@ mod demo;
 mod disk;
 mod elf;
 mod esp;
+mod fat_folders;
 mod files;
 mod glob;
 mod grub;

@@ -38,6 +38,8 @@ const TOOLS: [&str; 3] = ["assault", "scenarios", "xtask"];
 const UNSAFE_PACKAGE: &str = "sys";
 const LINES_AT_MOST: usize = 600;
 const LINES_QUESTIONABLE: usize = 400;
+/// Lines of code that PID 1 may have (`docs/decisions/0003-size-of-init.md`).
+const INIT_CODE_LINES_AT_MOST: usize = 1800;
 /// Kinds of files `image/` may hold; those below `image/files` are literal.
 const DATA_SUFFIXES: [&str; 3] = ["toml", "lock", "cfg"];
 
@@ -51,16 +53,25 @@ pub(crate) fn run() -> Result<()> {
     let mut problems = layers(&edges(&metadata)?);
     let tracked = cmd!(sh, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     let foreign = foreign_words(&root);
+    let mut init_code_lines = 0;
     for name in tracked.lines() {
         let Ok(bytes) = std::fs::read(root.join(name)) else { continue };
         let text = String::from_utf8_lossy(&bytes);
         problems.extend(source(name, &text));
+        if name.starts_with("crates/init/src/") {
+            init_code_lines += code_lines(&text);
+        }
         problems.extend(data(&root, name, &text)?);
         for word in &foreign {
             if text.contains(word.as_str()) {
                 problems.push(format!("{name}: mentions {word:?}, which belongs to this machine"));
             }
         }
+    }
+    if init_code_lines > INIT_CODE_LINES_AT_MOST {
+        problems.push(format!(
+            "crates/init has {init_code_lines} lines of code, {INIT_CODE_LINES_AT_MOST} at most"
+        ));
     }
     for problem in &problems {
         eprintln!("tidy: {problem}");
@@ -106,6 +117,13 @@ fn layers(edges: &[(String, Vec<String>)]) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Lines that are neither blank, comment nor test; tests stand last in a file.
+fn code_lines(text: &str) -> usize {
+    let tests = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    let code = text.get(..tests).unwrap_or(text);
+    code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
 }
 
 /// Rules for Rust files.
@@ -174,6 +192,12 @@ mod tests {
 
     fn edge(package: &str, needs: &[&str]) -> (String, Vec<String>) {
         (package.to_owned(), needs.iter().map(|need| (*need).to_owned()).collect())
+    }
+
+    #[test]
+    fn comments_blank_lines_and_tests_are_no_code() {
+        let text = "//! x\n\nfn a() {\n    // why\n}\n\n#[cfg(test)]\nmod tests {\n}\n";
+        assert_eq!(super::code_lines(text), 2);
     }
 
     #[test]
