@@ -152,7 +152,9 @@ fn assemble(root: &Path, image: &Image, debs: &Debs, work: &Path, reuse: Reuse) 
     packages.push(image.init.package.clone());
     let mut crates = userland::workspace_crates(root, &packages)?;
     crates.extend(userland.iter().flat_map(|program| program.crates.iter().cloned()));
-    let mut bill = serde_json::to_vec_pretty(&sbom::document(&identity, debs.lock(), &crates))?;
+    let runtime = own::runtime_libraries()?;
+    let bill = sbom::document(&identity, debs.lock(), &crates, &runtime);
+    let mut bill = serde_json::to_vec_pretty(&bill)?;
     bill.push(b'\n');
 
     let outputs = BTreeMap::from([

@@ -80,6 +80,21 @@ pub(crate) fn shell(remap: &Remap, epoch_s: u32, target_folder: &Path) -> Result
     Ok(sh)
 }
 
+/// What every shipped program also contains, as lines `name vVERSION|licence`: the C library of the
+/// build machine and Rust's own.
+pub(crate) fn runtime_libraries() -> Result<Vec<String>> {
+    let sh = Shell::new()?;
+    sh.set_var("RUSTUP_TOOLCHAIN", pinned_toolchain()?);
+    let libc = cmd!(sh, "getconf GNU_LIBC_VERSION").quiet().read()?;
+    let rustc = cmd!(sh, "rustc --version").quiet().read()?;
+    let libc = libc.split_whitespace().nth(1).context("reading the C library's version")?;
+    let rustc = rustc.split_whitespace().nth(1).context("reading the compiler's version")?;
+    Ok(vec![
+        format!("glibc v{libc}|LGPL-2.1-or-later"),
+        format!("rust-std v{rustc}|MIT OR Apache-2.0"),
+    ])
+}
+
 /// Everything outside the sources that decides a program's bytes: compiler, linker, C library.
 pub(crate) fn toolchain() -> Result<String> {
     let sh = Shell::new()?;

@@ -1,6 +1,7 @@
 //! `sbom.cdx.json`: what is inside, as a CycloneDX 1.6 bill of materials.
 //!
-//! Debian packages whose files are shipped, and every Rust crate compiled into a shipped program.
+//! Debian packages whose files are shipped, every Rust crate compiled into a shipped program, and the
+//! two run-time libraries linked into each of them.
 //! Build tools are listed apart: none of their bytes is in the image.
 
 use serde_json::{Value, json};
@@ -17,7 +18,12 @@ const DEBIAN_LICENCES: [(&str, &str); 4] = [
 ];
 
 /// The document. `crates` are lines `name vVERSION|licence`.
-pub(crate) fn document(identity: &Identity, lock: &Lock, crates: &[String]) -> Value {
+pub(crate) fn document(
+    identity: &Identity,
+    lock: &Lock,
+    crates: &[String],
+    runtime: &[String],
+) -> Value {
     let mut components: Vec<Value> = Vec::new();
     for package in lock.of(Use::Kernel).chain(lock.of(Use::Boot)) {
         components.push(debian(package));
@@ -25,7 +31,8 @@ pub(crate) fn document(identity: &Identity, lock: &Lock, crates: &[String]) -> V
     let mut lines = crates.to_vec();
     lines.sort();
     lines.dedup();
-    components.extend(lines.iter().filter_map(|line| rust(line)));
+    components.extend(lines.iter().filter_map(|line| component(line, "cargo")));
+    components.extend(runtime.iter().filter_map(|line| component(line, "generic")));
     let tools: Vec<Value> = lock.of(Use::Tool).map(debian).collect();
     json!({
         "bomFormat": "CycloneDX",
@@ -68,10 +75,10 @@ fn debian(package: &Package) -> Value {
     component
 }
 
-fn rust(line: &str) -> Option<Value> {
+fn component(line: &str, kind: &str) -> Option<Value> {
     let (package, licence) = line.split_once('|')?;
     let (name, version) = package.split_once(" v")?;
-    let purl = format!("pkg:cargo/{name}@{}", version.replace('+', "%2B"));
+    let purl = format!("pkg:{kind}/{name}@{}", version.replace('+', "%2B"));
     let mut component = json!({
         "type": "library",
         "bom-ref": purl,
@@ -81,7 +88,7 @@ fn rust(line: &str) -> Option<Value> {
     });
     if let (false, Some(map)) = (licence.is_empty(), component.as_object_mut()) {
         // An older notation of "or" that SPDX expressions do not know.
-        let licence = licence.replace('/', " OR ");
+        let licence = licence.replace('/', " OR ").replace("  ", " ");
         map.insert("licenses".into(), json!([{ "expression": licence }]));
     }
     Some(component)
@@ -93,7 +100,7 @@ mod tests {
 
     #[test]
     fn crates_and_packages_get_package_urls() {
-        let crate_ = rust("toml v1.1.2+spec-1.1.0|MIT/Apache-2.0").unwrap();
+        let crate_ = component("toml v1.1.2+spec-1.1.0|MIT/Apache-2.0", "cargo").unwrap();
         assert_eq!(crate_["purl"], "pkg:cargo/toml@1.1.2%2Bspec-1.1.0");
         assert_eq!(crate_["licenses"][0]["expression"], "MIT OR Apache-2.0");
         let package = debian(&Package {

@@ -18,17 +18,23 @@ pub enum Accel {
 }
 
 impl Accel {
-    /// Emulation, or KVM when `GLOVEBOX_KVM=1` and a short boot of `kernel` ends well.
+    /// Emulation, or KVM when `GLOVEBOX_KVM=1` and a short boot of `kernel` ended well. Without a
+    /// kernel to try, what an earlier machine found out is used.
     #[must_use]
     pub fn choose(kernel: Option<&Path>) -> Self {
-        static CHOICE: OnceLock<Accel> = OnceLock::new();
-        *CHOICE.get_or_init(|| {
-            let asked = std::env::var("GLOVEBOX_KVM").is_ok_and(|v| v == "1");
-            match kernel {
-                Some(kernel) if asked && kvm_boots(kernel) => Self::Kvm,
-                _ => Self::Tcg,
-            }
-        })
+        static FOUND: OnceLock<Accel> = OnceLock::new();
+        let asked = std::env::var("GLOVEBOX_KVM").is_ok_and(|v| v == "1");
+        match kernel {
+            Some(kernel) if asked => *FOUND.get_or_init(|| {
+                let works = kvm_boots(kernel);
+                eprintln!(
+                    "KVM was asked for and {}",
+                    if works { "works" } else { "does not work" }
+                );
+                if works { Self::Kvm } else { Self::Tcg }
+            }),
+            _ => FOUND.get().copied().unwrap_or(Self::Tcg),
+        }
     }
 
     /// The arguments for QEMU.
