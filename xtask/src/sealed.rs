@@ -146,7 +146,7 @@ impl Tree {
         let sh = Shell::new()?;
         debs.tool(&sh, "usr/bin/mkfs.erofs")?
             .arg("--quiet")
-            .arg("-zzstd,level=19")
+            .arg("-zzstd,level=9")
             .arg("-C65536")
             .arg(format!("--compress-hints={}", hints.display()))
             .arg(format!("-T{epoch_s}"))
