@@ -3,9 +3,10 @@
 //! Survey, unlock the examiner's own disk, open a case, image, triage, case status, power off; then
 //! the host says what reached the evidence.
 
-use crate::builder::Builder;
+use crate::builder::{Builder, MediumKind};
 use crate::disk::{Bus, Disk};
 use crate::error::{Doing, Result, test};
+use crate::firmware::Firmware;
 use crate::guest::{Guest, Outputs};
 use crate::ledger::{Ledger, all_untouched, table};
 use crate::{digest, process};
@@ -56,7 +57,9 @@ pub fn run(
     let evidence = Disk::new("evidence", &evidence_file, Bus::Ahci);
     let ledger = Ledger::open(std::slice::from_ref(&evidence))?;
     let expected = ledger.before("evidence").unwrap_or_default().to_owned();
-    let builder = Builder::new(outputs.netboot()?).processors(2).disk(evidence).disk(Disk::new(
+    // The real stick, through firmware and boot loader, as on a table.
+    let stick = outputs.medium(Firmware::Uefi, MediumKind::Usb, folder)?;
+    let builder = Builder::new(stick).processors(2).disk(evidence).disk(Disk::new(
         "examiner",
         &medium,
         Bus::Usb,
