@@ -151,7 +151,7 @@ pub fn verify(
     file.sync_all().map_err(Error::io("flushing", path))?;
     fadvise(&file, 0, None, Advice::DontNeed)
         .map_err(|error| Error::io("dropping the cache of", path)(error.into()))?;
-    let source = FileSource::new(file).map_err(Error::io("reading", path))?;
+    let source = FileSource::new(file, 512).map_err(Error::io("reading", path))?;
     let algorithms: Algorithms = expected.iter().map(hashing::Digest::algorithm).collect();
     let plan = Plan { algorithms, retries: 0, ..Plan::default() };
     let read = acquire(&source, &mut NullSink, &plan, progress, cancel)?;

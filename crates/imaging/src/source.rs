@@ -37,16 +37,16 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Takes an open file or block device; the sector size of a file is taken to be 512 bytes.
+    /// Takes an open file or block device with its logical sector size in bytes (512 for a file).
+    ///
+    /// The size of the sectors is told, not asked: a descriptor of the broker answers no requests.
     ///
     /// # Errors
     /// When its size cannot be found out.
-    pub fn new(file: File) -> io::Result<Self> {
+    pub fn new(file: File, sector_bytes: u32) -> io::Result<Self> {
         let is_device = file.metadata()?.file_type().is_block_device();
         let size_bytes = (&file).seek(SeekFrom::End(0))?;
-        let mut sector_bytes = 512;
         if is_device {
-            sector_bytes = rustix::fs::ioctl_blksszget(&file)?;
             // A device that refuses this is read through the cache, which is worse for bad sectors
             // and otherwise the same.
             if size_bytes.is_multiple_of(u64::from(sector_bytes))

@@ -5,16 +5,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use guard::{Counters, Disk, DiskName, LockState, Mount, Unlock, inventory};
+use guard::{Counters, Disk, DiskName, Layer, LayerState, LockState, Mount, Unlock, inventory};
 use rustix::fs::{Mode, OFlags, chmod, open};
 use sys::block::{self, Access};
 
+use crate::hardening;
 use crate::knockout;
 use crate::log::{self, Problems};
 use crate::media;
 use crate::modules::Modules;
+use crate::opener::Opener;
 
 const SYS: &str = "/sys";
 
@@ -34,9 +36,34 @@ pub(crate) struct Disks {
     entries: BTreeMap<DiskName, Entry>,
     /// Sources of exhibits by model, serial and size: a disk pulled and put back stays one.
     sources: BTreeSet<String>,
+    /// Opens what leaves the broker; `None` where it could not start or is left out by a test.
+    opener: Option<Opener>,
 }
 
 impl Disks {
+    /// No disks yet; the opener is started. Its layer is told with it.
+    pub(crate) fn start(problems: &mut Problems) -> (Self, Layer) {
+        let mut layer = hardening::layer("sealed-descriptor", true, String::new());
+        let mut opener = None;
+        if knockout::Layer::Descriptor.knocked_out() {
+            layer.state = LayerState::KnockedOut;
+            layer.detail = "left out by the test image".to_owned();
+        } else {
+            match Opener::start() {
+                Ok(started) => {
+                    opener = Some(started);
+                    layer.detail = "a disk's descriptor refuses every device request".to_owned();
+                }
+                Err(problem) => {
+                    problems.add(&problem);
+                    layer.state = LayerState::Failed;
+                    layer.detail = problem;
+                }
+            }
+        }
+        (Self { opener, ..Self::default() }, layer)
+    }
+
     /// A disk appeared (or changed): locks it before anything else happens to it.
     pub(crate) fn appeared(&mut self, name: &DiskName, problems: &mut Problems) {
         if !inventory::is_disk(name.as_str()) {
@@ -118,8 +145,12 @@ impl Disks {
         if !disk.readable() {
             return Err(format!("{name} could not be locked and is handed to nobody"));
         }
-        let descriptor = open_for_reading(name)
-            .map_err(|problem| format!("opening {name} for reading: {problem}"))?;
+        let opened = match &self.opener {
+            Some(opener) => opener.open(&node(name)),
+            None => open_for_reading(name),
+        };
+        let descriptor =
+            opened.map_err(|problem| format!("opening {name} for reading: {problem}"))?;
         Ok((disk, descriptor))
     }
 
@@ -262,17 +293,16 @@ fn may_unlock(disk: &Disk, asked: &Unlock) -> Result<(), String> {
 
 fn open_for_reading(name: &DiskName) -> rustix::io::Result<OwnedFd> {
     // NONBLOCK lets an optical drive without a disc be opened and locked too.
-    open(
-        Path::new("/dev").join(name.as_str().replace('!', "/")),
-        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
-        Mode::empty(),
-    )
+    open(node(name), OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+}
+
+fn node(name: &DiskName) -> PathBuf {
+    Path::new("/dev").join(name.as_str().replace('!', "/"))
 }
 
 /// Sets the lock and reads it back.
 fn lock(name: &DiskName) -> Result<(), String> {
-    let node = Path::new("/dev").join(name.as_str().replace('!', "/"));
-    let _mode = chmod(&node, Mode::from_raw_mode(0o400));
+    let _mode = chmod(node(name), Mode::from_raw_mode(0o400));
     if flag_left_out() {
         return Ok(());
     }

@@ -20,12 +20,14 @@ pub(crate) enum Layer {
     DeviceFilter,
     /// System-call filter.
     SyscallFilter,
+    /// Descriptors that refuse device requests.
+    Descriptor,
 }
 
 impl Layer {
     /// Every layer that can be left out.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::DiskLock,
         Self::Capabilities,
         Self::Unprivileged,
@@ -33,6 +35,7 @@ impl Layer {
         Self::Landlock,
         Self::DeviceFilter,
         Self::SyscallFilter,
+        Self::Descriptor,
     ];
 
     /// The name on the kernel line.
@@ -45,6 +48,7 @@ impl Layer {
             Self::Landlock => "landlock",
             Self::DeviceFilter => "cgroup",
             Self::SyscallFilter => "seccomp",
+            Self::Descriptor => "descriptor",
         }
     }
 

@@ -29,6 +29,7 @@ mod landlock_domain;
 mod log;
 mod media;
 mod modules;
+mod opener;
 mod power;
 mod session;
 mod syscall_filter;

@@ -42,11 +42,12 @@ pub(crate) fn run() {
     }
     let modules = boot::module_list(&mut problems);
     boot::tool_views(&mut problems);
-    let mut world =
-        World { disks: Disks::default(), modules, layers: Vec::new(), problems, refusals: 0 };
+    let (disks, sealed_descriptor) = Disks::start(&mut problems);
+    let mut world = World { disks, modules, layers: Vec::new(), problems, refusals: 0 };
     settle(listener.as_ref(), &mut world);
     boot::machine_facts(&mut world.problems, &mut world.modules);
     world.layers = box_layers(&mut world.problems);
+    world.layers.push(sealed_descriptor);
     attend(listener.as_ref(), &mut world);
 }
 

@@ -89,7 +89,7 @@ impl Args {
         algorithms: &Algorithms,
     ) -> Result<Exit, Failure> {
         let opened = guard.open(name)?;
-        let source = FileSource::new(opened.file)?;
+        let source = FileSource::new(opened.file, opened.disk.logical_block_bytes)?;
         let mut meter = Meter::new(format!("hashing {name}"), source.size_bytes());
         let plan = Plan { algorithms: algorithms.clone(), ..Plan::default() };
         let cancel = AtomicBool::new(false);

@@ -96,7 +96,7 @@ impl Args {
         target: &Target,
         cancel: &AtomicBool,
     ) -> Result<Exit, Failure> {
-        let source = FileSource::new(target.file.try_clone()?)?;
+        let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
         let label = self.label.clone().unwrap_or_else(|| default_label(target));
         let input = match &target.disk {
             Some(disk) => acting::disk_item(disk),
