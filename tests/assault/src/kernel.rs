@@ -16,7 +16,7 @@ pub(crate) fn run(report: &mut Report, disk: RawFd, name: &str, facts: &guard::D
     }
     resume(report, &facts.number);
     report.note(Kind::Other, "swapon", path_call(libc::SYS_swapon, &source));
-    report.note(Kind::Other, "pivot_root", path_call(libc::SYS_pivot_root, "/tmp"));
+    report.note(Kind::Other, "pivot_root", path_call(libc::SYS_pivot_root, "/nowhere"));
     calls(report, disk);
     for (path, text) in files(name) {
         let tried = std::fs::write(&path, text).map_err(|e| e.raw_os_error().unwrap_or(libc::EIO));
@@ -70,7 +70,7 @@ fn calls(report: &mut Report, disk: RawFd) {
         ("bpf map create", libc::SYS_bpf, [0, at, 72, 0, 0]),
         ("perf_event_open", libc::SYS_perf_event_open, [at, 0, -1, -1, 0]),
         ("unshare user and mount", libc::SYS_unshare, [0x1002_0000, 0, 0, 0, 0]),
-        ("ptrace the broker", libc::SYS_ptrace, [16, 1, 0, 0, 0]),
+        ("ptrace the broker (seize)", libc::SYS_ptrace, [0x4206, 1, 0, 0, 0]),
         ("iopl", libc::SYS_iopl, [3, 0, 0, 0, 0]),
         ("ioperm", libc::SYS_ioperm, [0x1f0, 8, 1, 0, 0]),
         ("setresuid 0", libc::SYS_setresuid, [0, 0, 0, 0, 0]),
