@@ -14,12 +14,14 @@ use crate::files::make_folder;
 
 /// Folder `part` of the cache, made when absent.
 pub(crate) fn folder(part: &str) -> Result<PathBuf> {
-    let root = if let Some(path) = env::var_os("GLOVEBOX_CACHE") {
+    // Set to nothing means not set (XDG base directory specification); it must not mean "here".
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+    let root = if let Some(path) = variable("GLOVEBOX_CACHE") {
         PathBuf::from(path)
-    } else if let Some(path) = env::var_os("XDG_CACHE_HOME") {
+    } else if let Some(path) = variable("XDG_CACHE_HOME") {
         PathBuf::from(path).join("glovebox")
     } else {
-        let home = env::var_os("HOME").context("looking for a cache folder: HOME is not set")?;
+        let home = variable("HOME").context("looking for a cache folder: HOME is not set")?;
         PathBuf::from(home).join(".cache/glovebox")
     };
     let path = root.join(part);
