@@ -64,9 +64,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             ],
         },
     ];
-    let mut outs = Vec::new();
+    // Both copies first: somebody may go on working in the tree meanwhile.
     for world in &worlds {
         copy_tree(&root, &world.folder)?;
+    }
+    let mut outs = Vec::new();
+    for world in &worlds {
         outs.push(build(world, args)?);
     }
     compare(&outs[0], &outs[1])
