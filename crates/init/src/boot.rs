@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::fs::{Mode, chmod};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change, mount_remount};
 
+use crate::knockout::Layer;
 use crate::log::Problems;
 use crate::modules::{self, Modules};
 
@@ -91,7 +92,9 @@ pub(crate) fn tool_views(problems: &mut Problems) {
 /// Gives a folder to the tools' user.
 pub(crate) fn open_to_tools(path: &str) -> std::io::Result<()> {
     std::os::unix::fs::chown(path, Some(crate::enter::TOOL_ID), Some(crate::enter::TOOL_ID))?;
-    Ok(chmod(path, Mode::from_raw_mode(0o700))?)
+    // Without that layer a test's tools are user 0 without capabilities: not the owner.
+    let others = if Layer::Unprivileged.knocked_out() { 0o077 } else { 0 };
+    Ok(chmod(path, Mode::from_raw_mode(0o700 | others))?)
 }
 
 /// The character devices tools may open: name, major, minor.
