@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use guard::{Counters, Disk, DiskName, Layer, LayerState, LockState, Mount, Unlock, inventory};
 use rustix::fs::{Mode, OFlags, chmod, open};
+use sandbox::Opener;
 use sys::block::{self, Access};
 
 use crate::hardening;
@@ -16,7 +17,6 @@ use crate::knockout;
 use crate::log::{self, Problems};
 use crate::media;
 use crate::modules::Modules;
-use crate::opener::Opener;
 
 const SYS: &str = "/sys";
 

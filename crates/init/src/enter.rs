@@ -20,12 +20,13 @@ use rustix::mount::{
 };
 use rustix::termios::{Winsize, tcgetwinsize, tcsetwinsize};
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
+use sandbox::syscall_filter;
 use sys::device_filter::{self, Allowed, Minors};
 
 use crate::boot::{HARMLESS, SEALED};
 use crate::knockout::Layer as Knock;
+use crate::landlock_domain;
 use crate::log::{self, Problems};
-use crate::{landlock_domain, syscall_filter};
 
 /// User and group of every tool.
 pub(crate) const TOOL_ID: u32 = 1000;

@@ -29,10 +29,8 @@ mod landlock_domain;
 mod log;
 mod media;
 mod modules;
-mod opener;
 mod power;
 mod session;
-mod syscall_filter;
 mod tripwire;
 mod uevent;
 

@@ -21,14 +21,14 @@ type Reply = rustix::io::Result<OwnedFd>;
 
 /// The way to the thread.
 #[derive(Debug)]
-pub(crate) struct Opener(Sender<(PathBuf, SyncSender<Reply>)>);
+pub struct Opener(Sender<(PathBuf, SyncSender<Reply>)>);
 
 impl Opener {
     /// Starts the thread and waits until it is in its domain.
     ///
     /// # Errors
     /// In words, if the kernel does not enforce the domain.
-    pub(crate) fn start() -> Result<Self, String> {
+    pub fn start() -> Result<Self, String> {
         let (ask, asked) = channel();
         let (tell, told) = sync_channel(1);
         std::thread::Builder::new()
@@ -49,7 +49,7 @@ impl Opener {
     ///
     /// # Errors
     /// What the kernel says of the open; `EIO` if the thread is gone.
-    pub(crate) fn open(&self, path: &Path) -> Reply {
+    pub fn open(&self, path: &Path) -> Reply {
         let (tell, told) = sync_channel(1);
         let gone = rustix::io::Errno::IO;
         self.0.send((path.to_owned(), tell)).map_err(|_| gone)?;

@@ -110,8 +110,11 @@ const REQUESTS: [(u32, &str); 43] = [
     (0x5412, "TIOCSTI"),
 ];
 
-/// Installs the filter for the calling process and all it starts.
-pub(crate) fn install() -> Result<String, String> {
+/// Installs the filter for the calling thread and all it starts; gives the facts for a status.
+///
+/// # Errors
+/// In words, if the filter cannot be built or the kernel does not take it.
+pub fn install() -> Result<String, String> {
     let program = program().map_err(|problem| format!("building the filter: {problem}"))?;
     apply_filter(&program).map_err(|problem| format!("installing the filter: {problem}"))?;
     Ok(format!("{} calls and {} device requests refused", CALLS.len(), REQUESTS.len()))
