@@ -58,6 +58,11 @@ fn steered(stage: &'static Stage, folder: &Path, name: &str, firmware: Firmware)
     if guest.shell.serial.text(0).contains(SPOOFED) {
         return test("the spoofed configuration was run");
     }
+    // The stick and its copies bear one identity: the examiner must be told.
+    let said = guest.expect("glovebox survey 2>&1", &[0, 1, 3])?;
+    if !said.contains("duplicate medium") {
+        return test("the survey did not warn of a duplicate medium");
+    }
     layers_in_force(&mut guest)?;
     let counters = guest.power_off()?;
     guest.machine.cut()?;
