@@ -41,7 +41,6 @@ pub(crate) struct Args {
 
 impl Args {
     /// A plain build of one image into its usual folder, as other commands want it.
-    #[allow(dead_code, reason = "for the commands that boot what was built")]
     pub(crate) fn of(image: &str) -> Self {
         Self {
             image: image.to_owned(),
