@@ -132,7 +132,7 @@ impl SignedAct {
 
 /// Reads all acts of the case in `dir`, in order; nothing but form and hash of each is checked.
 ///
-/// Reading stops at the first line that is not whole; use [`crate::verify`] to learn why.
+/// Reading stops at the first line that is not whole; use [`crate::verify()`] to learn why.
 ///
 /// # Errors
 /// When the list cannot be opened or read.

@@ -40,7 +40,7 @@ pub struct Status {
     pub broken: Option<String>,
 }
 
-/// Looks at the case in `dir`. Signatures and exhibits are not checked; [`crate::verify`] does that.
+/// Looks at the case in `dir`. Signatures and exhibits are not checked; [`crate::verify()`] does that.
 ///
 /// # Errors
 /// When it is no case or cannot be read.
