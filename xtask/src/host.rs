@@ -36,6 +36,8 @@ pub(crate) enum Tool {
     Kmod,
     /// `mdadm`.
     Mdadm,
+    /// Programs of others that judge our formats in the tests.
+    Oracles,
 }
 
 impl Tool {
@@ -60,6 +62,21 @@ impl Tool {
             Self::Mtools => &[("mtools", "mcopy")],
             Self::Kmod => &[("kmod", "depmod")],
             Self::Mdadm => &[("mdadm", "mdadm")],
+            Self::Oracles => &[
+                ("cryptsetup-bin", "cryptsetup"),
+                ("dosfstools", "mkfs.fat"),
+                ("erofs-utils", "mkfs.erofs"),
+                ("exfatprogs", "mkfs.exfat"),
+                ("f2fs-tools", "mkfs.f2fs"),
+                ("fdisk", "sfdisk"),
+                ("gddrescue", "ddrescuelog"),
+                ("gdisk", "sgdisk"),
+                ("minisign", "minisign"),
+                ("ntfs-3g", "mkfs.ntfs"),
+                ("sleuthkit", "mmls"),
+                ("squashfs-tools", "mksquashfs"),
+                ("xorriso", "xorriso"),
+            ],
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Args {
 /// Runs every step; goes on after a failed one where the next does not need it.
 pub(crate) fn run(args: &Args) -> Result<()> {
     host::need(&sample::TOOLS)?;
+    host::need(&[host::Tool::Oracles])?;
     let root = files::project_root()?;
     let sh = Shell::new()?;
     sh.change_dir(&root);
