@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::facts;
 use crate::failure::Failure;
-use crate::identity;
 
 /// How the program is being used.
 pub(crate) fn mode(guard: &Guard) -> Mode {
@@ -39,7 +38,7 @@ pub(crate) fn host() -> Value {
         "firmware": machine.firmware,
         "kernel": machine.kernel,
         "kernel_line": machine.kernel_line,
-        "image_id": identity::stick().and_then(|stick| identity::field(&stick, "image_id")),
+        "image_id": machine.image_id,
     })
 }
 
