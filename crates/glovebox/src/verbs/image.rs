@@ -18,6 +18,9 @@ use crate::session::Chosen;
 use crate::target::{self, Target};
 use crate::{acting, clock};
 
+/// The map of what was read, beside the image.
+const MAP_FILE: &str = "image.raw.map";
+
 /// Image a disk into the case: raw, SHA-256, read back and compared
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -179,19 +182,14 @@ impl Args {
         meter.end();
         copied.acquisition = match acquired {
             Ok(acquisition) => acquisition,
-            Err(imaging::Error::Sink { sink, offset_bytes, source, reached }) => {
-                copied.acquisition = *reached;
-                let error = imaging::Error::Sink {
-                    sink,
-                    offset_bytes,
-                    source,
-                    reached: Box::new(copied.acquisition.clone()),
-                };
-                return Err(error.into());
+            Err(problem) => {
+                if let imaging::Error::Sink { reached, .. } = &problem {
+                    copied.acquisition = (**reached).clone();
+                }
+                return Err(problem.into());
             }
-            Err(problem) => return Err(problem.into()),
         };
-        exhibit.add_file("image.raw.map", imaging::map_text(&copied.acquisition).as_bytes())?;
+        exhibit.add_file(MAP_FILE, imaging::map_text(&copied.acquisition).as_bytes())?;
         if copied.acquisition.ending != Ending::Complete {
             return Ok(());
         }
@@ -317,12 +315,11 @@ fn outputs(exhibit: &ExhibitDir, copied: &Copied) -> Vec<Item> {
             }),
         });
     }
-    let map = "image.raw.map";
     if let Ok((digests, size_bytes)) =
-        hashing::digest_file(&exhibit.path().join(map), &hashing::Algorithms::sha256())
+        hashing::digest_file(&exhibit.path().join(MAP_FILE), &hashing::Algorithms::sha256())
     {
         outputs.push(Item {
-            name: exhibit.item_name(map),
+            name: exhibit.item_name(MAP_FILE),
             size_bytes: Some(size_bytes),
             digests,
             facts: Value::Null,
