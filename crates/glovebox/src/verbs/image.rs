@@ -301,13 +301,22 @@ fn outputs(exhibit: &ExhibitDir, copied: &Copied) -> Vec<Item> {
     let acquisition = &copied.acquisition;
     let mut outputs = Vec::new();
     let name = final_name(copied);
-    if exhibit.path().join(&name).exists() {
+    // The file may be longer than what is vouched for: a full medium takes part of a write.
+    let path = exhibit.path().join(&name);
+    if let Ok(file) = std::fs::metadata(&path) {
+        let digests = if copied.failure.is_none() {
+            acquisition.digests.clone()
+        } else {
+            let found = hashing::digest_file(&path, &hashing::Algorithms::sha256());
+            found.map(|(digests, _)| digests).unwrap_or_default()
+        };
         outputs.push(Item {
             name: exhibit.item_name(&name),
-            size_bytes: Some(acquisition.copied_bytes),
-            digests: acquisition.digests.clone(),
+            size_bytes: Some(file.len()),
+            digests,
             facts: json!({
                 "source_size_bytes": acquisition.size_bytes,
+                "copied_bytes": acquisition.copied_bytes,
                 "sector_bytes": acquisition.sector_bytes,
                 "ending": ending_text(acquisition.ending),
                 "read_back": copied.verified,
