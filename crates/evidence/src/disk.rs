@@ -1,13 +1,13 @@
 //! One call that shows a disk: partitions, gaps, what each part holds, the systems installed, and every problem met.
 
 use crate::error::EvidenceError;
-use crate::ext::Ext;
-use crate::fs::FileSystem;
+use crate::fs::{FileSystem, View};
 use crate::os::{self, InstalledSystem};
 use crate::partition::{self, Partition, Scheme, Table};
-use crate::probe::{self, Content};
+use crate::probe::{self, Content, ContentKind};
 use crate::problem::{Place, Problem};
 use crate::source::{Source, Window};
+use crate::{btrfs, erofs, exfat, ext, fat, iso9660, ntfs, squashfs, xfs};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -110,24 +110,63 @@ impl Volume {
     }
 }
 
-/// Opens the file system of a volume.
+/// Opens the file system of a volume, as a mount would show it.
 ///
 /// # Errors
-/// `Unsupported`, naming the content, where there is no reader for it; else as the reader.
+/// As [`open_view`].
 pub fn open(
     source: &Arc<dyn Source>,
     volume: &Volume,
 ) -> Result<Box<dyn FileSystem>, EvidenceError> {
-    if !volume.is_readable() {
-        let names: Vec<String> =
-            volume.contents.iter().map(|content| format!("{:?}", content.kind)).collect();
-        let what = if names.is_empty() {
-            "unrecognised content".to_owned()
-        } else {
-            format!("reading files from {}", names.join(", "))
-        };
-        return Err(EvidenceError::Unsupported { what });
+    open_view(source, volume, View::Recovered)
+}
+
+/// Opens the file system of a volume in the view asked for.
+///
+/// # Errors
+/// `Unsupported`, naming the content, where there is no reader for it; else as the reader.
+pub fn open_view(
+    source: &Arc<dyn Source>,
+    volume: &Volume,
+    view: View,
+) -> Result<Box<dyn FileSystem>, EvidenceError> {
+    let window: Arc<dyn Source> =
+        Arc::new(Window::new(Arc::clone(source), volume.start_bytes, volume.length_bytes));
+    let readable = volume.contents.iter().find(|content| content.kind.is_readable());
+    match readable {
+        Some(content) => open_kind(content.kind, window, view),
+        None => {
+            let names: Vec<String> =
+                volume.contents.iter().map(|content| format!("{:?}", content.kind)).collect();
+            let what = if names.is_empty() {
+                "unrecognised content".to_owned()
+            } else {
+                format!("reading files from {}", names.join(", "))
+            };
+            Err(EvidenceError::Unsupported { what })
+        }
     }
-    let window = Window::new(Arc::clone(source), volume.start_bytes, volume.length_bytes);
-    Ok(Box::new(Ext::open(Arc::new(window))?))
+}
+
+/// Opens a file system of a known kind that begins at the start of `source`.
+///
+/// # Errors
+/// `Unsupported` where there is no reader for it; else as the reader.
+pub fn open_kind(
+    kind: ContentKind,
+    source: Arc<dyn Source>,
+    view: View,
+) -> Result<Box<dyn FileSystem>, EvidenceError> {
+    match kind {
+        ContentKind::Ext2 | ContentKind::Ext3 | ContentKind::Ext4 => ext::open(source, view),
+        ContentKind::Xfs => xfs::open(source, view),
+        ContentKind::Btrfs => btrfs::open(vec![source], view),
+        ContentKind::Ntfs => ntfs::open(source, view),
+        ContentKind::Fat12 | ContentKind::Fat16 | ContentKind::Fat32 => fat::open(source, view),
+        ContentKind::Exfat => exfat::open(source, view),
+        ContentKind::Iso9660 => iso9660::open(source, view),
+        ContentKind::Squashfs => squashfs::open(source, view),
+        ContentKind::Erofs => erofs::open(source, view),
+        other => Err(EvidenceError::unsupported(format!("reading files from {other:?}"))),
+    }
 }

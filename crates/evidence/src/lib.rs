@@ -16,24 +16,36 @@
     )
 )]
 
+pub mod btrfs;
 mod bytes;
+mod codec;
+pub mod collection;
+pub mod container;
 mod crc;
 pub mod disk;
+pub mod erofs;
 mod error;
 mod escape;
+pub mod exfat;
 pub mod ext;
+pub mod fat;
 pub mod fs;
+pub mod iso9660;
+pub mod ntfs;
 pub mod os;
 pub mod partition;
 pub mod probe;
 mod problem;
 pub mod source;
+pub mod squashfs;
 mod time;
+pub mod volume;
+pub mod xfs;
 
 pub use disk::{DiskView, examine};
 pub use error::EvidenceError;
 pub use escape::escape_bytes;
-pub use fs::{FileSystem, RawPath};
+pub use fs::{FileSystem, RawPath, View};
 pub use problem::{Place, Problem, ProblemKind};
-pub use source::{FileSource, MemSource, Source, SourceError, Window};
+pub use source::{Cached, FileSource, MemSource, Source, SourceError, Window};
 pub use time::Time;

@@ -3,6 +3,10 @@
 //! The trait has no way to write, and no type here opens a path: the broker (or the program, at a desk) opens read-only
 //! and hands the descriptor over. Joining readers by this small trait lets every parser take a disk as well as an image.
 
+mod cached;
+
+pub use cached::Cached;
+
 use crate::bytes::{to_u64, to_usize};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -48,6 +52,19 @@ impl dyn Source + '_ {
         let got = self.read_at(offset_bytes, &mut out)?;
         out.truncate(got);
         Ok(out)
+    }
+
+    /// Fills `buf` from `offset_bytes`.
+    ///
+    /// # Errors
+    /// As [`Source::read_at`]; a source that ends inside is an error too, of kind `UnexpectedEof`.
+    pub fn fill(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<(), SourceError> {
+        let length_bytes = buf.len();
+        if self.read_at(offset_bytes, buf)? == length_bytes {
+            return Ok(());
+        }
+        let source = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        Err(SourceError { offset_bytes, length_bytes, source })
     }
 }
 

@@ -47,10 +47,10 @@ pub enum Activation {
 /// The times of the file a finding rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Times {
-    /// Last change of content.
-    pub modified: Time,
-    /// Last change of the inode; harder to forge than the others.
-    pub changed: Time,
+    /// Last change of content, where recorded.
+    pub modified: Option<Time>,
+    /// Last change of the inode, where recorded; harder to forge than the others.
+    pub changed: Option<Time>,
     /// Creation, where recorded.
     pub born: Option<Time>,
 }

@@ -3,11 +3,19 @@
 use super::Ext;
 use crate::bytes::{Fields, to_usize};
 use crate::error::EvidenceError;
-use crate::fs::{FileKind, Metadata, Node};
+use crate::fs::{Attribute, Attributes, FileKind, Metadata, Node};
 use crate::time::Time;
 
-const FLAG_IMMUTABLE: u32 = 0x10;
-const FLAG_APPEND: u32 = 0x20;
+/// The flags that are shown, by their bits in `i_flags`.
+const ATTRIBUTES: [(u32, Attribute); 7] = [
+    (0x10, Attribute::Immutable),
+    (0x20, Attribute::AppendOnly),
+    (0x40, Attribute::NoDump),
+    (FLAG_ENCRYPTED, Attribute::Encrypted),
+    (0x10_0000, Attribute::Verity),
+    (FLAG_INLINE, Attribute::Inline),
+    (0x4000_0000, Attribute::CaseFolded),
+];
 const FLAG_ENCRYPTED: u32 = 0x800;
 const FLAG_EXTENTS: u32 = 0x8_0000;
 const FLAG_INLINE: u32 = 0x1000_0000;
@@ -20,6 +28,7 @@ pub(super) struct Inode {
     links: u16,
     pub(super) size_bytes: u64,
     flags: u32,
+    generation: u32,
     times: [Time; 3],
     born: Option<Time>,
     /// The sixty bytes that hold a block map, an extent tree, a link target or inline data.
@@ -66,6 +75,7 @@ pub(super) fn read(ext: &Ext, node: Node) -> Result<Inode, EvidenceError> {
         links: f.le16(0x1a),
         size_bytes: high | u64::from(f.le32(4)),
         flags: f.le32(0x20),
+        generation: f.le32(0x64),
         times: [time(8, 0x8c), time(0x10, 0x88), time(0xc, 0x84)],
         born: (extra >= 0x98 - 0x80).then(|| time(0x90, 0x94)),
         block_area: f.array(0x28),
@@ -114,11 +124,12 @@ impl Inode {
             gid: self.gid,
             links: u32::from(self.links),
             size_bytes: self.size_bytes,
-            accessed,
-            modified,
-            changed,
+            accessed: Some(accessed),
+            modified: Some(modified),
+            changed: Some(changed),
             born: self.born,
-            is_sealed: self.flags & (FLAG_IMMUTABLE | FLAG_APPEND) != 0,
+            generation: Some(u64::from(self.generation)),
+            attributes: Attributes::from_flags(self.flags, &ATTRIBUTES),
             device,
         }
     }

@@ -21,7 +21,7 @@ mod xattr;
 
 use crate::bytes::to_usize;
 use crate::error::EvidenceError;
-use crate::fs::{FileKind, FileSystem, Listing, Metadata, Node, RawPath, Xattr};
+use crate::fs::{FileKind, FileSystem, Listing, Metadata, Node, RawPath, View, Xattr};
 use crate::problem::{Place, Problem};
 use crate::source::Source;
 use blocks::{Extent, Map};
@@ -51,6 +51,15 @@ pub struct Ext {
 /// Poisoning cannot leave these caches half-changed in a way that matters, so a poisoned lock is used as it is.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the file system that begins at the start of `source`.
+///
+/// # Errors
+/// As [`Ext::open`].
+pub fn open(source: Arc<dyn Source>, view: View) -> Result<Box<dyn FileSystem>, EvidenceError> {
+    let _ = view;
+    Ok(Box::new(Ext::open(source)?))
 }
 
 impl Ext {

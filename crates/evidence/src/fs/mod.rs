@@ -2,7 +2,13 @@
 //!
 //! Works by node (inode) and raw name bytes; paths, symbolic links and walks are built once on top, in [`tree`].
 
+pub(crate) mod acl;
+pub mod attributes;
+pub mod extents;
 pub mod tree;
+
+pub use attributes::{Attribute, Attributes};
+pub use extents::{Extent, Stored};
 
 use crate::bytes::to_usize;
 use crate::error::EvidenceError;
@@ -91,32 +97,142 @@ pub enum FileKind {
 /// What a file system records about an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Metadata {
-    /// Inode number.
+    /// Inode number, or what stands for it (see [`FileSystem::node_name`]).
     pub node: Node,
     /// Type.
     pub kind: FileKind,
-    /// Permission bits with set-id and sticky, without the type (`0o7777`).
+    /// Permission bits with set-id and sticky, without the type (`0o7777`); see [`Conventions::owners`].
     pub mode: u32,
-    /// Owner.
+    /// Owner; see [`Conventions::owners`].
     pub uid: u32,
-    /// Group.
+    /// Group; see [`Conventions::owners`].
     pub gid: u32,
     /// Number of names.
     pub links: u32,
     /// Size in bytes.
     pub size_bytes: u64,
-    /// Last read.
-    pub accessed: Time,
-    /// Last change of content.
-    pub modified: Time,
-    /// Last change of the inode.
-    pub changed: Time,
+    /// Last read, where recorded.
+    pub accessed: Option<Time>,
+    /// Last change of content, where recorded.
+    pub modified: Option<Time>,
+    /// Last change of the inode, where recorded.
+    pub changed: Option<Time>,
     /// Creation, where recorded.
     pub born: Option<Time>,
-    /// Whether it is marked immutable or append-only.
-    pub is_sealed: bool,
+    /// How often the inode has been used for another object, where the format counts it.
+    pub generation: Option<u64>,
+    /// Marks such as `immutable` or `compressed`.
+    pub attributes: Attributes,
     /// Major and minor number of a device.
     pub device: Option<(u32, u32)>,
+}
+
+impl Metadata {
+    /// Whether it is marked immutable or append-only.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.attributes.has(Attribute::Immutable) || self.attributes.has(Attribute::AppendOnly)
+    }
+}
+
+/// How the numbers of a file system are to be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Conventions {
+    /// What its times count from.
+    pub clock: Clock,
+    /// Where mode and owners come from.
+    pub owners: Owners,
+    /// How names are compared.
+    pub names: Names,
+}
+
+impl Conventions {
+    /// UTC, recorded modes and owners, names equal byte for byte: every file system of Unix.
+    pub const UNIX: Self =
+        Self { clock: Clock::Utc, owners: Owners::Recorded, names: Names::Exact };
+}
+
+/// What the times of a file system count from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// Universal time.
+    Utc,
+    /// The local time of the machine that wrote it, whose zone the format does not keep.
+    LocalUnknown,
+}
+
+/// Where mode and owners come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owners {
+    /// They are recorded.
+    Recorded,
+    /// The format keeps none; mode is made up from its attributes and owners are 0.
+    None,
+}
+
+/// How names are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Names {
+    /// Byte for byte.
+    Exact,
+    /// Without regard to case.
+    CaseFolded,
+}
+
+/// Which state of a file system that was not put away cleanly is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum View {
+    /// As a mount would make it: journal or log replayed in memory.
+    #[default]
+    Recovered,
+    /// As the blocks stand, journal or log left alone.
+    Raw,
+}
+
+/// A further stream of content beside the main one (NTFS).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stream {
+    /// Its name, raw.
+    pub name: RawPath,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+}
+
+/// A fact one format keeps beyond the common ones, for `stat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Detail {
+    /// What it is, in the words of the format.
+    pub name: &'static str,
+    /// Its value, escaped.
+    pub value: String,
+}
+
+/// An object whose name or inode the format has given up but not yet overwritten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Deleted {
+    /// Its path as far as it can still be told; without a name, `/$OrphanFiles/` and its number as The Sleuth Kit shows.
+    pub path: RawPath,
+    /// The node to read what is left of it by, if the format still knows.
+    pub node: Option<Node>,
+    /// What is still recorded about it.
+    pub metadata: Option<Metadata>,
+    /// When it was deleted, where recorded.
+    pub deleted: Option<Time>,
+    /// Whether its inode or blocks belong to another object by now.
+    pub is_reused: bool,
+}
+
+/// Deleted objects found, and what stood in the way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DeletedListing {
+    /// The objects, sorted by path, then node.
+    pub entries: Vec<Deleted>,
+    /// Parts that could not be read.
+    pub problems: Vec<Problem>,
 }
 
 /// One name in a directory.
@@ -197,6 +313,72 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// When they cannot be read, or [`EvidenceError::Unsupported`] where the reader has none.
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, EvidenceError>;
+
+    /// How times, owners and names are to be understood.
+    fn conventions(&self) -> Conventions {
+        Conventions::UNIX
+    }
+
+    /// The usual way to write a node of this file system: the inode number, if nothing better.
+    fn node_name(&self, node: Node) -> String {
+        node.to_string()
+    }
+
+    /// Where the content of an object lies, in order of its logical offset; holes are extents too.
+    ///
+    /// # Errors
+    /// When the map cannot be read, or `Unsupported` where content is not kept in extents of one source.
+    fn extents(&self, node: Node) -> Result<Vec<Extent>, EvidenceError> {
+        let _ = node;
+        Err(EvidenceError::unsupported(format!("the allocation of files on {}", self.kind())))
+    }
+
+    /// Streams of content beside the main one.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn streams(&self, node: Node) -> Result<Vec<Stream>, EvidenceError> {
+        let _ = node;
+        Ok(Vec::new())
+    }
+
+    /// Reads from a named stream, as [`FileSystem::read_at`] does from the main one.
+    ///
+    /// # Errors
+    /// When there is no such stream or it cannot be read.
+    fn read_stream_at(
+        &self,
+        node: Node,
+        stream: &[u8],
+        offset_bytes: u64,
+        buf: &mut [u8],
+    ) -> Result<usize, EvidenceError> {
+        let _ = (node, offset_bytes, buf);
+        Err(EvidenceError::NotFound { path: RawPath(stream.to_vec()) })
+    }
+
+    /// Facts this format alone keeps about an object.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn details(&self, node: Node) -> Result<Vec<Detail>, EvidenceError> {
+        let _ = node;
+        Ok(Vec::new())
+    }
+
+    /// Deleted objects that are still to be seen, at most `limit` of them; a problem says when there were more.
+    fn deleted(&self, limit: usize) -> DeletedListing {
+        let _ = limit;
+        DeletedListing::default()
+    }
+
+    /// Byte ranges of the source that the file system counts as free: sorted, not overlapping.
+    ///
+    /// # Errors
+    /// When allocation cannot be read, or `Unsupported` where the reader does not tell.
+    fn free_ranges(&self) -> Result<Vec<std::ops::Range<u64>>, EvidenceError> {
+        Err(EvidenceError::unsupported(format!("the free space of {}", self.kind())))
+    }
 }
 
 impl dyn FileSystem + '_ {

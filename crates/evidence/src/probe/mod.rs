@@ -81,7 +81,18 @@ impl ContentKind {
     /// Whether this crate can read files from it.
     #[must_use]
     pub fn is_readable(self) -> bool {
-        matches!(self, Self::Ext2 | Self::Ext3 | Self::Ext4)
+        match self {
+            Self::Ext2 | Self::Ext3 | Self::Ext4 => true,
+            Self::Xfs => false,
+            Self::Btrfs => false,
+            Self::Ntfs => false,
+            Self::Fat12 | Self::Fat16 | Self::Fat32 => false,
+            Self::Exfat => false,
+            Self::Iso9660 => false,
+            Self::Squashfs => false,
+            Self::Erofs => false,
+            _ => false,
+        }
     }
 }
 

@@ -3,6 +3,11 @@
 //! A test whose tool is missing says "skipped: no TOOL" and passes; nothing else lets it pass untested.
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+pub(crate) mod facts;
+pub(crate) mod hostile;
+pub(crate) mod kernel;
+pub(crate) mod population;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;

@@ -116,7 +116,7 @@ pub(crate) fn apply(context: &mut Context<'_>) {
             }
             _ => {}
         }
-        if item.metadata.is_sealed && !item.path.starts_with(b"/var/log/journal") {
+        if item.metadata.is_sealed() && !item.path.starts_with(b"/var/log/journal") {
             context.report("GBX-0607", Spot::file(item.path));
         }
     }

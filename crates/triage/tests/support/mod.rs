@@ -1,6 +1,6 @@
 //! A file system in memory with a small Debian-like root, so that one planted file at a time can be tried.
 
-use evidence::fs::{Entry, FileKind, Listing, Metadata, Node, Xattr};
+use evidence::fs::{Attribute, Entry, FileKind, Listing, Metadata, Node, Xattr};
 use evidence::{EvidenceError, FileSystem, Problem, RawPath, Time};
 use std::collections::BTreeMap;
 
@@ -133,11 +133,12 @@ impl FileSystem for MemFs {
             gid: 0,
             links: 1,
             size_bytes: object.content.len() as u64,
-            accessed: time,
-            modified: time,
-            changed: time,
+            accessed: Some(time),
+            modified: Some(time),
+            changed: Some(time),
             born: Some(time),
-            is_sealed: object.is_sealed,
+            generation: None,
+            attributes: object.is_sealed.then_some(Attribute::Immutable).into_iter().collect(),
             device: is_device.then_some((8, 1)),
         })
     }

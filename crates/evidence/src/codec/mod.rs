@@ -1,0 +1,66 @@
+//! The compressions file systems use, each with a bound on what comes out.
+//!
+//! A thin layer over kept libraries, all in safe Rust: one error type, and never more output than the caller allows.
+
+mod lzo;
+
+pub(crate) use lzo::lzo1x;
+
+use std::io::Read;
+
+/// Why data did not decompress.
+#[derive(Debug, thiserror::Error)]
+#[error("{method} data: {what}")]
+pub(crate) struct CodecError {
+    pub(crate) method: &'static str,
+    pub(crate) what: String,
+}
+
+impl CodecError {
+    pub(crate) fn new(method: &'static str, what: impl std::fmt::Display) -> Self {
+        Self { method, what: what.to_string() }
+    }
+}
+
+/// Reads at most `limit_bytes` of what a decompressor gives; data after that is left alone.
+fn bounded(
+    method: &'static str,
+    from: impl Read,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::new();
+    let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
+    from.take(limit).read_to_end(&mut out).map_err(|error| CodecError::new(method, error))?;
+    Ok(out)
+}
+
+/// A zlib stream (RFC 1950).
+pub(crate) fn zlib(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
+    bounded("zlib", flate2::read::ZlibDecoder::new(packed), limit_bytes)
+}
+
+/// A bare deflate stream (RFC 1951).
+pub(crate) fn deflate(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
+    bounded("deflate", flate2::read::DeflateDecoder::new(packed), limit_bytes)
+}
+
+/// A Zstandard frame (RFC 8878).
+pub(crate) fn zstd(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
+    let decoder = ruzstd::decoding::StreamingDecoder::new(packed)
+        .map_err(|error| CodecError::new("zstd", error))?;
+    bounded("zstd", decoder, limit_bytes)
+}
+
+/// One LZ4 block, without a frame.
+pub(crate) fn lz4(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
+    let mut out = vec![0; limit_bytes];
+    let got = lz4_flex::block::decompress_into(packed, &mut out)
+        .map_err(|error| CodecError::new("lz4", error))?;
+    out.truncate(got);
+    Ok(out)
+}
+
+/// An xz stream.
+pub(crate) fn xz(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
+    bounded("xz", lzma_rust2::XzReader::new(packed, false), limit_bytes)
+}
