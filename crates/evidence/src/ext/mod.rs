@@ -12,6 +12,7 @@
 //! attributes in inodes, blocks and value inodes. Not read: compression, encrypted names' clear text, fast commits
 //! (recorded as a problem), external journals (likewise). Metadata checksums other than the journal's are not checked.
 
+mod acl;
 mod blocks;
 mod dir;
 mod inode;

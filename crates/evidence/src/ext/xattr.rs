@@ -1,11 +1,14 @@
 //! Extended attributes: behind the fixed part of the inode, in a block of their own, or with their value in an inode.
 
 use super::Ext;
+use super::acl;
 use super::inode::Inode;
 use crate::bytes::{Fields, to_usize};
 use crate::error::EvidenceError;
 use crate::fs::{RawPath, Xattr};
 
+const ACCESS_LIST: u8 = 2;
+const DEFAULT_LIST: u8 = 3;
 const MAGIC: u32 = 0xea02_0000;
 /// Linux lets a value have 64 KiB; one in an inode of its own may be longer, but none that matters is.
 const MAX_VALUE_BYTES: u64 = 1 << 20;
@@ -39,7 +42,8 @@ fn entries(
     let fields = Fields(area);
     while fields.le32(at) != 0 && at.saturating_add(16) <= area.len() {
         let name_bytes = usize::from(fields.u8(at));
-        let mut name = prefix(fields.u8(at.saturating_add(1))).to_vec();
+        let index = fields.u8(at.saturating_add(1));
+        let mut name = prefix(index).to_vec();
         name.extend_from_slice(fields.slice(at.saturating_add(16), name_bytes));
         let value_bytes = u64::from(fields.le32(at.saturating_add(8)));
         let value_inode = fields.le32(at.saturating_add(4));
@@ -61,6 +65,10 @@ fn entries(
             value.truncate(got);
             value
         };
+        let value = match index {
+            ACCESS_LIST | DEFAULT_LIST => acl::shown(&value).unwrap_or(value),
+            _ => value,
+        };
         out.push(Xattr { name: RawPath(name), value });
         at = at.saturating_add(16).saturating_add(name_bytes.next_multiple_of(4));
     }
@@ -70,12 +78,14 @@ fn entries(
 fn prefix(index: u8) -> &'static [u8] {
     match index {
         1 => b"user.",
-        2 => b"system.posix_acl_access",
-        3 => b"system.posix_acl_default",
+        ACCESS_LIST => b"system.posix_acl_access",
+        DEFAULT_LIST => b"system.posix_acl_default",
         4 => b"trusted.",
         6 => b"security.",
         7 => b"system.",
         8 => b"system.richacl",
+        9 => b"encryption.",
+        10 => b"gnu.",
         _ => b"unknown.",
     }
 }
