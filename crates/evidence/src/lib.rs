@@ -31,6 +31,7 @@ pub mod ext;
 pub mod fat;
 pub mod fs;
 pub mod iso9660;
+mod kept;
 pub mod ntfs;
 pub mod os;
 pub mod partition;

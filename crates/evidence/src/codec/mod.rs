@@ -2,9 +2,13 @@
 //!
 //! A thin layer over kept libraries, all in safe Rust: one error type, and never more output than the caller allows.
 
+mod lz4;
 mod lzo;
+mod packing;
 
+pub(crate) use lz4::lz4_partial;
 pub(crate) use lzo::lzo1x;
+pub(crate) use packing::Packing;
 
 use std::io::Read;
 

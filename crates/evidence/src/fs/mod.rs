@@ -4,6 +4,7 @@
 
 pub(crate) mod acl;
 pub mod attributes;
+pub(crate) mod device;
 pub mod extents;
 pub mod tree;
 

@@ -89,7 +89,7 @@ impl ContentKind {
             Self::Fat12 | Self::Fat16 | Self::Fat32 => false,
             Self::Exfat => false,
             Self::Iso9660 => false,
-            Self::Squashfs => false,
+            Self::Squashfs => true,
             Self::Erofs => false,
             _ => false,
         }
