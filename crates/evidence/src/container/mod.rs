@@ -1,11 +1,24 @@
 //! Disk images in files: raw, split raw, E01, qcow2, VMDK, VHD and VHDX, each shown as the disk it holds.
 //!
 //! An image may consist of several files, and names the others itself. Those names come from evidence, so opening them is
-//! left to the caller's [`Siblings`], which gives out files of one folder only.
+//! left to the caller's [`Siblings`], which gives out files of one folder only. A range that cannot be given (a corrupt
+//! chunk, a missing part) is a read error of exactly that range: whoever reads makes a hole of it, and no zeros are made up.
+//! The readers are our own: the published crates open paths, write, panic on bad input or leave checksums unread.
 
+mod adler;
+mod chunks;
+mod ewf;
+mod folder;
+mod inflate;
+mod joined;
+mod mapped;
+mod split;
+
+use crate::bytes::Fields;
 use crate::error::EvidenceError;
 use crate::problem::Problem;
 use crate::source::Source;
+use folder::Folder;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -57,6 +70,18 @@ pub struct Opened {
     pub problems: Vec<Problem>,
 }
 
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened")
+            .field("format", &self.format)
+            .field("size_bytes", &self.source.size_bytes())
+            .field("files", &self.files)
+            .field("facts", &self.facts)
+            .field("problems", &self.problems)
+            .finish()
+    }
+}
+
 /// Opens an image by what its first file contains; a file of no known format is a raw image.
 ///
 /// # Errors
@@ -66,12 +91,33 @@ pub fn open(
     name: &[u8],
     siblings: &dyn Siblings,
 ) -> Result<Opened, EvidenceError> {
-    let _ = siblings;
-    Ok(Opened {
-        source: first,
+    open_layer(first, name, &mut Folder::new(siblings))
+}
+
+/// One image of a chain of images.
+fn open_layer(
+    first: Arc<dyn Source>,
+    name: &[u8],
+    folder: &mut Folder<'_>,
+) -> Result<Opened, EvidenceError> {
+    // An unreadable first sector is a raw disk's own trouble: whoever reads it meets the error.
+    let head = first.bytes_at(0, 512).unwrap_or_default();
+    let head = Fields(&head);
+    if ewf::is_ewf(head) {
+        return ewf::open(&first, name, folder);
+    }
+    if let Some(opened) = split::open(&first, name, folder) {
+        return Ok(opened);
+    }
+    Ok(raw(first, name))
+}
+
+fn raw(source: Arc<dyn Source>, name: &[u8]) -> Opened {
+    Opened {
+        source,
         format: Format::Raw,
         files: vec![crate::escape_bytes(name)],
         facts: Vec::new(),
         problems: Vec::new(),
-    })
+    }
 }
