@@ -4,6 +4,7 @@
 //! stale or missing is said. The kernel is never asked to assemble anything.
 
 pub mod bitlocker;
+mod crypt;
 pub mod luks;
 pub mod lvm;
 pub mod md;
