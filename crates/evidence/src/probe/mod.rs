@@ -83,7 +83,7 @@ impl ContentKind {
     pub fn is_readable(self) -> bool {
         match self {
             Self::Ext2 | Self::Ext3 | Self::Ext4 => true,
-            Self::Xfs => false,
+            Self::Xfs => true,
             Self::Btrfs => false,
             Self::Ntfs => false,
             Self::Fat12 | Self::Fat16 | Self::Fat32 => false,
