@@ -41,6 +41,7 @@ pub mod source;
 pub mod squashfs;
 mod time;
 pub mod volume;
+mod wide;
 pub mod xfs;
 
 pub use disk::{DiskView, examine};

@@ -3,10 +3,12 @@
 //! A thin layer over kept libraries, all in safe Rust: one error type, and never more output than the caller allows.
 
 mod lz4;
+mod lznt1;
 mod lzo;
 mod packing;
 
 pub(crate) use lz4::lz4_partial;
+pub(crate) use lznt1::lznt1;
 pub(crate) use lzo::lzo1x;
 pub(crate) use packing::Packing;
 

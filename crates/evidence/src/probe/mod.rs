@@ -85,7 +85,7 @@ impl ContentKind {
             Self::Ext2 | Self::Ext3 | Self::Ext4 => true,
             Self::Xfs => true,
             Self::Btrfs => false,
-            Self::Ntfs => false,
+            Self::Ntfs => true,
             Self::Fat12 | Self::Fat16 | Self::Fat32 => false,
             Self::Exfat => false,
             Self::Iso9660 => false,
