@@ -42,7 +42,7 @@ impl Ntfs {
             slots: (0..=SLOTS).map(|_| std::sync::Mutex::default()).collect(),
             problems: Vec::new(),
         };
-        ntfs.complete_table(first, &mut problems);
+        ntfs.complete_table(&first, &mut problems);
         ntfs.volume = state::volume(&ntfs, &mut problems);
         state::log_file(&ntfs, &mut problems);
         state::hibernation(&ntfs, &mut problems);
@@ -51,7 +51,7 @@ impl Ntfs {
     }
 
     /// A torn MFT tells its later runs in records that stand in its earlier ones, so it is read step by step.
-    fn complete_table(&mut self, first: Record, problems: &mut Vec<Problem>) {
+    fn complete_table(&mut self, first: &Record, problems: &mut Vec<Problem>) {
         let place = Place::Node(0);
         let is_continued = first.attributes().any(|a| a.kind == kind::ATTRIBUTE_LIST);
         if let Some(damage) = &first.damage {
