@@ -2,7 +2,7 @@
 # Makes the seed corpus below corpus/ with mke2fs, debugfs, sfdisk, mkswap and mkfs.vfat.
 set -eu
 cd "$(dirname "$0")"
-mkdir -p corpus/ext corpus/partition corpus/probe corpus/text
+mkdir -p corpus/ext corpus/partition corpus/probe corpus/text corpus/fat corpus/exfat corpus/iso9660
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 mkdir -p "$work/tree/etc"
@@ -32,3 +32,13 @@ printf '\003*/5 * * * * root x\n@reboot root y\nA=b\n' > corpus/text/cron
 printf '\004[Unit]\nA=b \\\n c\n' > corpus/text/unit
 printf '\005Package: a\nStatus: install ok installed\nConffiles:\n /etc/a 0123\n\n' > corpus/text/status
 printf '\0060123456789abcdef0123456789abcdef  usr/bin/a\n' > corpus/text/md5sums
+head -c 3000 /dev/urandom > "$work/tree/etc/a long name for a file"
+for bits in 12 16 32; do
+    rm -f "corpus/fat/fat$bits"
+    truncate -s 256K "corpus/fat/fat$bits"
+    [ "$bits" = 16 ] && truncate -s 2200K "corpus/fat/fat$bits"
+    mkfs.fat -F "$bits" -s 1 -n F "corpus/fat/fat$bits" > /dev/null
+    # mtools takes no FAT32 of so few clusters; its root stays empty.
+    mcopy -s -Q -o -i "corpus/fat/fat$bits" "$work/tree/etc" ::/ 2> /dev/null || true
+    mdel -i "corpus/fat/fat$bits" ::/etc/os-release 2> /dev/null || true
+done

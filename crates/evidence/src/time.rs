@@ -32,6 +32,47 @@ impl Serialize for Time {
     }
 }
 
+impl Time {
+    /// The moment a calendar date and a time of day stand for, taken as UTC; `None` where there is no such date or hour.
+    ///
+    /// The order is year, month, day, hour, minute, second; a second of 60 is let through as clocks do.
+    pub(crate) fn from_calendar(parts: [i64; 6], nanoseconds: u32) -> Option<Self> {
+        let [year, month, day, hour, minute, second] = parts;
+        let is_possible = (0..=9999).contains(&year)
+            && (1..=12).contains(&month)
+            && (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && (0..=60).contains(&second);
+        let days = days(year, month, day);
+        if !is_possible || civil(days) != (year, month, day) {
+            return None;
+        }
+        let of_day = hour.saturating_mul(60).saturating_add(minute).saturating_mul(60);
+        let seconds = days.saturating_mul(86_400).saturating_add(of_day).saturating_add(second);
+        Some(Self { seconds, nanoseconds })
+    }
+}
+
+/// The day counted from the epoch; the inverse of [`civil`] for dates that exist.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let shifted = year.saturating_sub(i64::from(month <= 2));
+    let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));
+    let month_from_march =
+        if month > 2 { month.saturating_sub(3) } else { month.saturating_add(9) };
+    let day_of_year = month_from_march
+        .saturating_mul(153)
+        .saturating_add(2)
+        .div_euclid(5)
+        .saturating_add(day)
+        .saturating_sub(1);
+    let day_of_era = year_of_era
+        .saturating_mul(365)
+        .saturating_add(year_of_era.div_euclid(4))
+        .saturating_sub(year_of_era.div_euclid(100))
+        .saturating_add(day_of_year);
+    era.saturating_mul(146_097).saturating_add(day_of_era).saturating_sub(719_468)
+}
+
 /// Year, month and day of a day counted from the epoch, in the proleptic Gregorian calendar.
 ///
 /// Counts in eras of 400 years that begin on 1 March, so that the leap day is the last day of its year.
@@ -82,5 +123,20 @@ mod tests {
             "1970-01-01T00:00:01.000000005Z"
         );
         let _ = Time { seconds: i64::MIN, nanoseconds: u32::MAX }.to_string();
+    }
+
+    #[test]
+    fn the_calendar_goes_both_ways() {
+        for day in -800_000..3_000_000 {
+            let (year, month, date) = civil(day);
+            assert_eq!(days(year, month, date), day);
+        }
+        let leap = Time::from_calendar([2000, 2, 29, 0, 0, 0], 0).unwrap();
+        assert_eq!(leap.seconds, 951_782_400);
+        for wrong in [[2001, 2, 29, 0, 0, 0], [2000, 13, 1, 0, 0, 0], [2000, 0, 1, 0, 0, 0]] {
+            assert_eq!(Time::from_calendar(wrong, 0), None);
+        }
+        assert_eq!(Time::from_calendar([2000, 1, 0, 0, 0, 0], 0), None);
+        assert_eq!(Time::from_calendar([2000, 1, 1, 24, 0, 0], 0), None);
     }
 }

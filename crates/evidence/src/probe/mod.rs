@@ -86,7 +86,7 @@ impl ContentKind {
             Self::Xfs => true,
             Self::Btrfs => false,
             Self::Ntfs => true,
-            Self::Fat12 | Self::Fat16 | Self::Fat32 => false,
+            Self::Fat12 | Self::Fat16 | Self::Fat32 => true,
             Self::Exfat => false,
             Self::Iso9660 => false,
             Self::Squashfs => true,
