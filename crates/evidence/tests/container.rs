@@ -5,6 +5,8 @@ mod support;
 
 #[path = "container/ewf.rs"]
 mod ewf;
+#[path = "container/qcow2.rs"]
+mod qcow2;
 #[path = "container/split.rs"]
 mod split;
 
@@ -100,4 +102,49 @@ pub(crate) fn published(name: &str) -> Option<PathBuf> {
         eprintln!("skipped: no ../shared/testdata/{name}");
     }
     found
+}
+
+/// Writes the disk as a raw file and converts it by qemu-img into `name` with these options.
+pub(crate) fn convert(
+    directory: &Path,
+    disk: &[u8],
+    options: &[&str],
+    name: &str,
+) -> Option<PathBuf> {
+    let qemu_img = support::tool("qemu-img")?;
+    let raw = directory.join("raw");
+    std::fs::write(&raw, disk).unwrap();
+    let target = directory.join(name);
+    let mut all = vec!["convert", "-f", "raw"];
+    all.extend(options);
+    all.extend([support::text(&raw), support::text(&target)]);
+    support::run(&qemu_img, &all, "");
+    std::fs::remove_file(raw).unwrap();
+    Some(target)
+}
+
+/// What qemu-img shows of an image.
+pub(crate) fn shown_by_qemu(image: &Path) -> Vec<u8> {
+    let raw = image.with_extension("shown");
+    let qemu_img = support::tool("qemu-img").expect("it made the image");
+    support::run(
+        &qemu_img,
+        &["convert", "-O", "raw", support::text(image), support::text(&raw)],
+        "",
+    );
+    let shown = std::fs::read(&raw).unwrap();
+    std::fs::remove_file(raw).unwrap();
+    shown
+}
+
+/// Lets qemu-io run commands on an image.
+pub(crate) fn qemu_io(options: &[&str], image: &Path, commands: &[&str]) -> bool {
+    let Some(qemu_io) = support::tool("qemu-io") else { return false };
+    let mut all = options.to_vec();
+    for command in commands {
+        all.extend(["-c", command]);
+    }
+    all.push(support::text(image));
+    support::run(&qemu_io, &all, "");
+    true
 }

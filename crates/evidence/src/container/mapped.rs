@@ -128,6 +128,7 @@ fn translate(error: SourceError, from: u64, at: u64) -> SourceError {
 }
 
 /// A file's error as the cause of a disk's error.
+#[expect(clippy::needless_pass_by_value, reason = "stands in `map_err`, which hands values over")]
 pub(super) fn wrap(error: SourceError) -> io::Error {
     io::Error::new(error.source.kind(), format!("of the image file: {error}"))
 }

@@ -6,12 +6,14 @@
 //! The readers are our own: the published crates open paths, write, panic on bad input or leave checksums unread.
 
 mod adler;
+mod below;
 mod chunks;
 mod ewf;
 mod folder;
 mod inflate;
 mod joined;
 mod mapped;
+mod qcow2;
 mod split;
 
 use crate::bytes::Fields;
@@ -91,7 +93,7 @@ pub fn open(
     name: &[u8],
     siblings: &dyn Siblings,
 ) -> Result<Opened, EvidenceError> {
-    open_layer(first, name, &mut Folder::new(siblings))
+    Folder::new(siblings).deeper(name, |folder| open_layer(first, name, folder))
 }
 
 /// One image of a chain of images.
@@ -105,6 +107,9 @@ fn open_layer(
     let head = Fields(&head);
     if ewf::is_ewf(head) {
         return ewf::open(&first, name, folder);
+    }
+    if qcow2::is_qcow2(head) {
+        return qcow2::open(&first, name, folder);
     }
     if let Some(opened) = split::open(&first, name, folder) {
         return Ok(opened);

@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
         let (upper, a) = (letter.is_ascii_uppercase(), letter & 0x20 | b'A');
         let letter = letter.checked_sub(beyond(self.given_number).0)?;
         let (step, low) = beyond(number);
-        let letter = letter.checked_add(step).filter(|letter| letter.is_ascii_alphabetic())?;
+        let letter = letter.checked_add(step).filter(u8::is_ascii_alphabetic)?;
         if letter.is_ascii_uppercase() != upper {
             return None;
         }
