@@ -26,6 +26,44 @@ pub fn escape_bytes(raw: &[u8]) -> String {
     out
 }
 
+/// The bytes that [`escape_bytes`] shows as `text`; a backslash that begins no escape stands for itself.
+#[must_use]
+pub fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (plain, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.extend(plain.as_bytes());
+        rest = match escape_at(from) {
+            Some((bytes, after)) => {
+                out.extend(bytes);
+                after
+            }
+            None => {
+                out.push(b'\\');
+                from.strip_prefix('\\').unwrap_or("")
+            }
+        };
+    }
+    out.extend(rest.as_bytes());
+    out
+}
+
+/// The escape that `text` begins with, and what follows it.
+fn escape_at(text: &str) -> Option<(Vec<u8>, &str)> {
+    let text = text.strip_prefix('\\')?;
+    if let Some(after) = text.strip_prefix('\\') {
+        return Some((vec![b'\\'], after));
+    }
+    if let Some(after) = text.strip_prefix('x') {
+        let (digits, after) = after.split_at_checked(2)?;
+        return Some((vec![u8::from_str_radix(digits, 16).ok()?], after));
+    }
+    let (digits, after) = text.strip_prefix("u{")?.split_once('}')?;
+    let letter = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+    Some((letter.to_string().into_bytes(), after))
+}
+
 /// Characters that show nothing, look like a plain space or change the order in which others are shown.
 fn is_deceptive(letter: char) -> bool {
     matches!(letter,
@@ -49,6 +87,15 @@ mod tests {
         assert_eq!(escape_bytes(b"\xff\xfe"), "\\xff\\xfe");
         assert_eq!(escape_bytes(b"\\x41"), "\\\\x41");
         assert_eq!(escape_bytes("\u{9b}31m".as_bytes()), "\\u{9b}31m");
+    }
+
+    #[test]
+    fn what_was_escaped_comes_back() {
+        let all: Vec<u8> = (0..=255_u8).collect();
+        for raw in [&all[..], "a\u{202e}b".as_bytes(), b"\\x41", b"plain", b""] {
+            assert_eq!(unescape(&escape_bytes(raw)), raw);
+        }
+        assert_eq!(unescape("\\q \\x4 \\u{zz} \\"), b"\\q \\x4 \\u{zz} \\");
     }
 
     #[test]

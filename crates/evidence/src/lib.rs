@@ -16,6 +16,8 @@
     )
 )]
 
+pub mod address;
+pub mod bodyfile;
 pub mod btrfs;
 mod bytes;
 mod codec;
@@ -32,6 +34,7 @@ pub mod fat;
 pub mod fs;
 pub mod iso9660;
 mod kept;
+pub mod map;
 pub mod ntfs;
 pub mod os;
 pub mod partition;
@@ -39,6 +42,8 @@ pub mod probe;
 mod problem;
 pub mod source;
 pub mod squashfs;
+pub mod stack;
+pub mod system;
 mod time;
 pub mod volume;
 mod wide;
@@ -46,7 +51,7 @@ pub mod xfs;
 
 pub use disk::{DiskView, examine};
 pub use error::EvidenceError;
-pub use escape::escape_bytes;
+pub use escape::{escape_bytes, unescape};
 pub use fs::{FileSystem, RawPath, View};
 pub use problem::{Place, Problem, ProblemKind};
 pub use source::{Cached, FileSource, MemSource, Source, SourceError, Window};

@@ -26,6 +26,38 @@ impl std::fmt::Display for Time {
     }
 }
 
+impl std::str::FromStr for Time {
+    type Err = String;
+
+    /// Reads `2026-05-01`, `2026-05-01T12:00:00Z` and the like with a fraction: RFC 3339 in UTC, or a day's beginning.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("\"{text}\" is no time such as 2026-05-01 or 2026-05-01T12:00:00Z");
+        let (date, clock) = match text.split_once(['T', ' ']) {
+            Some((date, clock)) => (date, clock.strip_suffix('Z').ok_or_else(bad)?),
+            None => (text, "00:00:00"),
+        };
+        let number = |part: &str, digits: usize| {
+            let plain = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+            plain.then(|| part.parse::<i64>().ok()).flatten().ok_or_else(bad)
+        };
+        let [year, month, day] = split(date, '-').ok_or_else(bad)?;
+        let [hour, minute, rest] = split(clock, ':').ok_or_else(bad)?;
+        let (second, fraction) = rest.split_once('.').unwrap_or((rest, "0"));
+        let (year, month, day) = (number(year, 4)?, number(month, 2)?, number(day, 2)?);
+        let (hour, minute, second) = (number(hour, 2)?, number(minute, 2)?, number(second, 2)?);
+        let nanoseconds = number(fraction, fraction.len().min(9))?;
+        let scale = u32::try_from(9_usize.saturating_sub(fraction.len())).map_err(|_| bad())?;
+        let nanoseconds = nanoseconds.saturating_mul(10_i64.saturating_pow(scale));
+        let nanoseconds = u32::try_from(nanoseconds).map_err(|_| bad())?;
+        Self::from_calendar([year, month, day, hour, minute, second], nanoseconds).ok_or_else(bad)
+    }
+}
+
+fn split(text: &str, by: char) -> Option<[&str; 3]> {
+    let parts: Vec<&str> = text.split(by).collect();
+    parts.try_into().ok()
+}
+
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -116,12 +148,24 @@ mod tests {
             (-1, "1969-12-31T23:59:59Z"),
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
-            assert_eq!(Time { seconds, nanoseconds: 0 }.to_string(), text);
+            let time = Time { seconds, nanoseconds: 0 };
+            assert_eq!(time.to_string(), text);
+            assert_eq!(text.parse(), Ok(time));
         }
         assert_eq!(
             Time { seconds: 1, nanoseconds: 5 }.to_string(),
             "1970-01-01T00:00:01.000000005Z"
         );
+        assert_eq!("2000-02-29".parse(), Ok(Time { seconds: 951_782_400, nanoseconds: 0 }));
+        assert_eq!(
+            "1969-12-31T23:59:59.5Z".parse(),
+            Ok(Time { seconds: -1, nanoseconds: 500_000_000 })
+        );
+        for bad in
+            ["", "2023-02-29", "2026-13-01", "2026-05-01T24:00:00Z", "2026-05-01T10:00:00", "x"]
+        {
+            assert!(bad.parse::<Time>().is_err(), "{bad}");
+        }
         let _ = Time { seconds: i64::MIN, nanoseconds: u32::MAX }.to_string();
     }
 

@@ -8,10 +8,12 @@
 
 mod acting;
 mod clock;
+mod entry;
 mod exit;
 mod facts;
 mod failure;
 mod identity;
+mod opened;
 mod output;
 mod passphrase;
 mod progress;
@@ -39,6 +41,13 @@ enum Verb {
     Survey(verbs::survey::Args),
     Guard(verbs::guard::Args),
     Case(verbs::case::Args),
+    Ls(verbs::ls::Args),
+    Cat(verbs::cat::Args),
+    Stat(verbs::stat::Args),
+    Find(verbs::find::Args),
+    Cp(verbs::cp::Args),
+    Bodyfile(verbs::bodyfile::Args),
+    Map(verbs::map::Args),
     Image(verbs::image::Args),
     Hash(verbs::hash::Args),
     Triage(verbs::triage::Args),
@@ -83,6 +92,13 @@ fn run(verb: Verb) -> Result<Exit, Failure> {
         Verb::Survey(args) => args.run(),
         Verb::Guard(args) => args.run(),
         Verb::Case(args) => args.run(),
+        Verb::Ls(args) => args.run(),
+        Verb::Cat(args) => args.run(),
+        Verb::Stat(args) => args.run(),
+        Verb::Find(args) => args.run(),
+        Verb::Cp(args) => args.run(),
+        Verb::Bodyfile(args) => args.run(),
+        Verb::Map(args) => args.run(),
         Verb::Image(args) => args.run(),
         Verb::Hash(args) => args.run(),
         Verb::Triage(args) => args.run(),

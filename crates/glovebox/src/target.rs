@@ -1,13 +1,19 @@
 //! What a person names on the command line: a disk by its kernel name, or an image file.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use evidence::address::Address;
+use evidence::container::{self, Siblings};
 use evidence::source::{FileSource, Source};
-use guard::{Disk, DiskName, Guard};
+use evidence::stack;
+use guard::{Disk, DiskName, Guard, LockState};
 
 use crate::failure::Failure;
+use crate::output::{Colour, paint, say};
 
 /// A disk or an image, opened for reading.
 #[derive(Debug)]
@@ -69,6 +75,95 @@ pub(crate) fn open(word: &str, guard: &Guard) -> Result<Target, Failure> {
             })?;
             Ok(Target { name: path.display().to_string(), file, sector_bytes: 512, disk: None })
         }
+    }
+}
+
+/// Takes apart what was typed; a source that is a file may hold colons.
+pub(crate) fn address(word: &str) -> Address {
+    let exists = |name: &[u8]| Path::new(OsStr::from_bytes(name)).exists();
+    Address::parse(word.as_bytes(), &exists)
+}
+
+/// The disk, by its name or as `serial=…`, or the image in a file of any format.
+///
+/// # Errors
+/// As [`open`], and if no or more than one disk has the serial number.
+pub(crate) fn disk_source(word: &str, guard: &Guard) -> Result<stack::Disk, Failure> {
+    let word = by_serial(word, guard)?;
+    let target = open(&word, guard)?;
+    let source = target.source()?;
+    if target.disk.is_some() {
+        return Ok(stack::Disk { name: target.name, source });
+    }
+    let path = Path::new(&target.name);
+    let name = path.file_name().map_or(&[][..], OsStrExt::as_bytes);
+    let folder = Folder { path: path.parent().unwrap_or(Path::new("")).to_owned() };
+    let image = container::open(source, name, &folder).map_err(|error| {
+        Failure::from(error).while_doing(format!("opening the image {}", target.name))
+    })?;
+    for problem in &image.problems {
+        say(&paint(&format!("problem: {}: {problem}", target.name), Colour::Yellow));
+    }
+    Ok(stack::Disk { source: image.source, name: target.name })
+}
+
+/// The folder of an image that consists of several files. Their names come from the image itself, so only plain names of
+/// regular files in this very folder are opened.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Siblings for Folder {
+    fn open(&self, name: &[u8]) -> std::io::Result<Option<Arc<dyn Source>>> {
+        if name.is_empty() || name == b".." || name == b"." || name.contains(&b'/') {
+            return Ok(None);
+        }
+        let path = self.path.join(OsStr::from_bytes(name));
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Ok(None),
+            Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(problem) => return Err(problem),
+        }
+        let source = FileSource::new(File::open(&path)?, 512).map_err(std::io::Error::other)?;
+        Ok(Some(Arc::new(source)))
+    }
+}
+
+/// On the booted stick, every locked disk that is not among `known`: a volume may spread over it.
+///
+/// # Errors
+/// If the disks cannot be listed. One that does not open is passed over: it was not asked for.
+pub(crate) fn other_disks(
+    guard: &Guard,
+    known: &[stack::Disk],
+) -> Result<Vec<stack::Disk>, Failure> {
+    if !guard.brokered() {
+        return Ok(Vec::new());
+    }
+    let mut others = Vec::new();
+    for disk in guard.status()?.disks {
+        let name = disk.name.to_string();
+        if disk.lock == LockState::Locked && !known.iter().any(|one| one.name == name) {
+            others.extend(disk_source(&name, guard).ok());
+        }
+    }
+    Ok(others)
+}
+
+/// The name of the disk with a serial number, for a word that says `serial=…`; else the word.
+fn by_serial(word: &str, guard: &Guard) -> Result<String, Failure> {
+    let Some(serial) = word.strip_prefix("serial=") else { return Ok(word.to_owned()) };
+    let disks = guard.status()?.disks;
+    let fits: Vec<&Disk> = disks.iter().filter(|disk| disk.serial == serial).collect();
+    match fits.as_slice() {
+        [disk] => Ok(disk.name.to_string()),
+        [] => Err(Failure::new(format!("no disk has the serial number {serial}"))
+            .hint("glovebox guard status lists the disks")),
+        several => Err(Failure::new(format!(
+            "{} disks have the serial number {serial}; name one",
+            several.len()
+        ))),
     }
 }
 

@@ -19,7 +19,7 @@
 mod catalogue;
 mod context;
 mod finding;
-mod glob;
+
 pub mod parse;
 mod payload;
 mod root;

@@ -1,7 +1,7 @@
 //! The inventory: one walk over the examined root, kept sorted, and the accounts that own homes in it.
 
-use crate::glob;
 use crate::parse::accounts::{self, Account};
+use evidence::fs::glob;
 use evidence::fs::tree::{self, Limits};
 use evidence::fs::{FileKind, Metadata};
 use evidence::{FileSystem, Problem, RawPath};

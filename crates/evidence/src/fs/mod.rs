@@ -4,12 +4,18 @@
 
 pub(crate) mod acl;
 pub mod attributes;
+pub mod content;
 pub(crate) mod device;
+pub mod digest;
 pub mod extents;
+pub mod glob;
+pub mod mounts;
+pub mod select;
 pub mod tree;
 
 pub use attributes::{Attribute, Attributes};
 pub use extents::{Extent, Stored};
+pub use mounts::MountTree;
 
 use crate::bytes::to_usize;
 use crate::error::EvidenceError;

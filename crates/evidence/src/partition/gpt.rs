@@ -11,6 +11,7 @@ const MAX_ENTRIES: u32 = 1024;
 /// Largest entry read; the specification's is 128 bytes.
 const MAX_ENTRY_BYTES: u32 = 4096;
 
+#[derive(Clone)]
 struct Header {
     this_sector: u64,
     other_sector: u64,
@@ -19,6 +20,21 @@ struct Header {
     entry_count: u32,
     entry_bytes: u32,
     entries_crc: u32,
+}
+
+impl Header {
+    /// Notes the sectors of the header and of its entries.
+    fn note(&self, table: &mut Table, sector: u64) {
+        let (header, entries) = if self.this_sector == 1 {
+            ("GPT header", "GPT entries")
+        } else {
+            ("backup GPT header", "backup GPT entries")
+        };
+        table.structure(self.this_sector.saturating_mul(sector), sector, header);
+        let count = u64::from(self.entry_count.min(MAX_ENTRIES));
+        let length = count.saturating_mul(u64::from(self.entry_bytes.min(MAX_ENTRY_BYTES)));
+        table.structure(self.entries_sector.saturating_mul(sector), length, entries);
+    }
 }
 
 /// Reads a GPT with sectors of `sector_bytes`; `None` when neither header carries the signature.
@@ -69,6 +85,8 @@ pub(super) fn read(
     }
     let mut table = Table::empty(Scheme::Gpt, sector_bytes);
     table.disk_id = Some(guid_text(chosen.disk_guid));
+    let headers: Vec<Header> =
+        [Some(&chosen), spare.as_ref()].into_iter().flatten().cloned().collect();
     let (mut partitions, crc_ok) = entries(source, &chosen, sector_bytes, &mut notes);
     if let Some(spare) = spare {
         let (others, other_ok) = entries(source, &spare, sector_bytes, &mut notes);
@@ -82,6 +100,10 @@ pub(super) fn read(
     }
     table.partitions = partitions;
     table.problems = notes;
+    table.structure(0, sector, "protective MBR");
+    for header in headers {
+        header.note(&mut table, sector);
+    }
     note_mbr(source, &mut table);
     Some(table)
 }

@@ -60,6 +60,7 @@ pub(super) fn read(
     }
     let signature = Fields(&sector).le32(440);
     let mut table = Table::empty(Scheme::Mbr, sector_bytes);
+    table.structure(0, u64::from(sector_bytes), "MBR");
     table.disk_id = Some(format!("{signature:08x}"));
     for (number, entry) in (1_u32..).zip(raw) {
         if entry.kind != 0 && entry.length != 0 {
@@ -112,13 +113,14 @@ fn read_logical(source: &dyn Source, container: Raw, signature: u32, table: &mut
     let mut number =
         table.partitions.iter().map(|p| p.number.saturating_add(1)).max().unwrap_or(5).max(5);
     let sector_bytes = u64::from(table.sector_bytes);
-    let mut complain = |record: u64, kind, text: String| {
+    let complain = |table: &mut Table, record: u64, kind, text: String| {
         let place = Place::OffsetBytes(record.saturating_mul(sector_bytes));
         table.problems.push(Problem::new(kind, place, text));
     };
     for _ in 0..MAX_LOGICAL {
         if !visited.insert(record) {
             return complain(
+                table,
                 record,
                 ProblemKind::Corrupt,
                 "the chain of logical partitions runs in a circle".into(),
@@ -128,6 +130,7 @@ fn read_logical(source: &dyn Source, container: Raw, signature: u32, table: &mut
             Ok(sector) => sector,
             Err(error) => {
                 return complain(
+                    table,
                     record,
                     ProblemKind::Io,
                     format!("reading a logical partition's record: {error}"),
@@ -136,8 +139,10 @@ fn read_logical(source: &dyn Source, container: Raw, signature: u32, table: &mut
         };
         let Some([logical, next, ..]) = entries(&sector) else {
             let text = "the record of a logical partition lacks its 0x55aa mark".into();
-            return complain(record, ProblemKind::Corrupt, text);
+            return complain(table, record, ProblemKind::Corrupt, text);
         };
+        let at = record.saturating_mul(sector_bytes);
+        table.structure(at, sector_bytes, "extended boot record");
         if logical.kind != 0 && logical.length != 0 {
             table.partitions.push(partition(
                 number,
@@ -153,5 +158,10 @@ fn read_logical(source: &dyn Source, container: Raw, signature: u32, table: &mut
         }
         record = base.saturating_add(u64::from(next.start));
     }
-    complain(record, ProblemKind::Refused, format!("more than {MAX_LOGICAL} logical partitions"));
+    complain(
+        table,
+        record,
+        ProblemKind::Refused,
+        format!("more than {MAX_LOGICAL} logical partitions"),
+    );
 }

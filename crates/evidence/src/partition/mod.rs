@@ -71,6 +71,17 @@ pub struct Gap {
     pub length_bytes: u64,
 }
 
+/// Sectors that belong to the table itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Structure {
+    /// First byte.
+    pub start_bytes: u64,
+    /// Length in bytes.
+    pub length_bytes: u64,
+    /// What they hold.
+    pub what: &'static str,
+}
+
 /// A partition table as read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Table {
@@ -84,6 +95,8 @@ pub struct Table {
     pub partitions: Vec<Partition>,
     /// Ranges no partition covers, in order of place.
     pub gaps: Vec<Gap>,
+    /// The sectors of the table itself; they lie in gaps, or in the container of logical partitions.
+    pub structures: Vec<Structure>,
     /// What was wrong with the table.
     pub problems: Vec<Problem>,
 }
@@ -113,8 +126,29 @@ impl Table {
             disk_id: None,
             partitions: Vec::new(),
             gaps: Vec::new(),
+            structures: Vec::new(),
             problems: Vec::new(),
         }
+    }
+}
+
+impl Table {
+    /// Notes sectors as the table's own.
+    fn structure(&mut self, start_bytes: u64, length_bytes: u64, what: &'static str) {
+        self.structures.push(Structure { start_bytes, length_bytes, what });
+    }
+}
+
+/// Schemes that are told but not read: by MBR type byte.
+fn unread_scheme(kind: &PartitionType) -> Option<&'static str> {
+    match kind {
+        PartitionType::Byte(0xa5 | 0xa6 | 0xa9) => Some("the BSD label inside the partition"),
+        PartitionType::Byte(0x42) => Some("the dynamic volumes (LDM) of the disk"),
+        PartitionType::Byte(0x82 | 0xbf) => None,
+        PartitionType::Guid(guid) if guid == "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3" => {
+            Some("the dynamic volumes (LDM) of the disk")
+        }
+        _ => None,
     }
 }
 
@@ -128,6 +162,13 @@ fn finish(table: &mut Table, size_bytes: u64) {
         .collect();
     ranges.sort_unstable();
     for partition in &table.partitions {
+        if let Some(what) = unread_scheme(&partition.kind) {
+            table.problems.push(Problem::new(
+                ProblemKind::Unsupported,
+                Place::Partition(partition.number),
+                format!("{what} is not read"),
+            ));
+        }
         let end = partition.start_bytes.saturating_add(partition.length_bytes);
         if end > size_bytes {
             let text = format!("partition ends at byte {end}, the source has {size_bytes}");

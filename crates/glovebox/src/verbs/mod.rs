@@ -1,10 +1,17 @@
 //! One file per verb: its arguments and `run`.
 
+pub(crate) mod bodyfile;
 pub(crate) mod case;
+pub(crate) mod cat;
+pub(crate) mod cp;
+pub(crate) mod find;
 pub(crate) mod guard;
 pub(crate) mod hash;
 pub(crate) mod image;
+pub(crate) mod ls;
+pub(crate) mod map;
 pub(crate) mod power;
+pub(crate) mod stat;
 pub(crate) mod survey;
 pub(crate) mod triage;
 pub(crate) mod welcome;

@@ -3,7 +3,8 @@
 //! Matching backtracks only to the last star of each sort, so no pattern or name makes it slow.
 
 /// Whether `path` matches `pattern`.
-pub(crate) fn matches(pattern: &[u8], path: &[u8]) -> bool {
+#[must_use]
+pub fn matches(pattern: &[u8], path: &[u8]) -> bool {
     let (mut p, mut s) = (0_usize, 0_usize);
     // Where to go on after giving one more byte to the last `*`, and to the last `**`.
     let mut single: Option<(usize, usize)> = None;
@@ -50,7 +51,8 @@ pub(crate) fn matches(pattern: &[u8], path: &[u8]) -> bool {
 }
 
 /// The part of a pattern before its first special character.
-pub(crate) fn literal_prefix(pattern: &[u8]) -> &[u8] {
+#[must_use]
+pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
     let end = pattern.iter().position(|byte| matches!(byte, b'*' | b'?')).unwrap_or(pattern.len());
     pattern.get(..end).unwrap_or(pattern)
 }

@@ -1,0 +1,73 @@
+//! One tree for each installed system: its volumes put together where its own files say they stood.
+//!
+//! The files that say so (`fstab`, `crypttab`) are claims of the disk: a volume is taken for what they name only when
+//! exactly one volume at hand fits, and everything they name that could not be reached is listed, never passed over.
+
+pub mod fstab;
+mod locate;
+mod mounting;
+mod roots;
+
+use crate::fs::{MountTree, RawPath, View};
+use crate::os::InstalledSystem;
+use crate::problem::Problem;
+use crate::stack::Stack;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// An installed system with its tree.
+#[derive(Clone, Serialize)]
+pub struct System {
+    /// `os1`, `os2` … in the order of the volumes their roots are on.
+    pub name: String,
+    /// Address of the volume its root is on.
+    pub root: String,
+    /// The subvolume or directory of that volume which is the root, if it is not the top.
+    pub root_path: Option<RawPath>,
+    /// What it says of itself.
+    pub identity: InstalledSystem,
+    /// Volumes that stand in the tree beside the root.
+    pub mounts: Vec<Mount>,
+    /// What its files name but is not in the tree.
+    pub unreached: Vec<Unreached>,
+    /// What was wrong with its files.
+    pub problems: Vec<Problem>,
+    /// The tree.
+    #[serde(skip)]
+    pub tree: Arc<MountTree>,
+}
+
+/// A volume in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mount {
+    /// Where it stands.
+    pub path: RawPath,
+    /// What the system's files call it.
+    pub what: RawPath,
+    /// Address of the volume, or the path a bind mount shows again.
+    pub from: String,
+    /// How the volume was told from others, where that is less than an identity: by a kernel's device name.
+    pub assumption: Option<String>,
+}
+
+/// Something the system's files name that could not be put into the tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unreached {
+    /// Where it would stand.
+    pub path: RawPath,
+    /// What the files call it.
+    pub what: RawPath,
+    /// Why it is missing.
+    pub why: String,
+}
+
+/// Every system installed on the volumes of `stack`.
+#[must_use]
+pub fn find(stack: &Stack, view: View) -> Vec<System> {
+    let mut systems = Vec::new();
+    for root in roots::find(stack, view) {
+        let number = systems.len().saturating_add(1);
+        systems.push(mounting::assemble(stack, view, &root, format!("os{number}")));
+    }
+    systems
+}
