@@ -87,3 +87,45 @@ fn every_layout_reads_as_the_kernel_shows_it() {
         facts::compare(&ours, &kernels(mounted.root()), &format!("{options:?}"));
     }
 }
+
+/// Vouched for by the running kernel: it recovers a copy of a disk pulled out in use, and shows then what our view of
+/// the disk as it was shows without writing.
+#[test]
+fn a_dirty_log_is_replayed_as_the_kernel_does() {
+    for options in [
+        &[][..],
+        &["-m", "bigtime=0,reflink=0", "-b", "size=1024"],
+        &["-m", "rmapbt=1", "-i", "nrext64=1", "-l", "su=65536"],
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(image) = make(directory.path(), options) else { return };
+        let Some(mounted) = kernel::mount(&image, "xfs", "rw") else { return };
+        let times = (-(1 << 31), (1 << 31) - 1);
+        for (round, name) in ["first", "second"].into_iter().enumerate() {
+            let root = mounted.root().join(name);
+            std::fs::create_dir(&root).unwrap();
+            plant(&root, Abilities { times, many: 2000, xattr_bytes: 20_000, ..Abilities::LINUX });
+            if round == 1 {
+                std::fs::remove_dir_all(mounted.root().join("first/many")).unwrap();
+                std::fs::remove_file(mounted.root().join("first/pieces")).unwrap();
+                std::fs::remove_file(mounted.root().join("first/many-attributes")).unwrap();
+                std::fs::rename(mounted.root().join("first/deep"), mounted.root().join("moved"))
+                    .unwrap();
+            }
+            run(&tool("sync").unwrap(), &["-f", text(mounted.root())], "");
+            let pulled = kernel::snapshot(&image, "pulled");
+            let raw = xfs::open(open(&pulled), View::Raw).unwrap();
+            let said: Vec<_> = raw.problems().iter().map(ToString::to_string).collect();
+            assert!(said.iter().any(|text| text.contains("log not replayed")), "{said:?}");
+            let fs = recovered(open(&pulled)).unwrap();
+            eprintln!("{options:?} round {round}: {said:?}, then {:?}", fs.problems());
+            let (ours, problems) = facts::ours(&*fs);
+            assert_eq!(problems, [], "{options:?}");
+            let replayed = kernel::snapshot(&pulled, "replayed");
+            let theirs = kernel::mount(&replayed, "xfs", "rw,noatime,nouuid").unwrap();
+            facts::compare(&ours, &kernels(theirs.root()), &format!("{options:?} round {round}"));
+            theirs.unmount();
+            std::fs::remove_file(replayed).unwrap();
+        }
+    }
+}

@@ -186,12 +186,6 @@ pub(super) fn free_inodes(xfs: &Xfs, ag: u64, chunk: Chunk) -> impl Iterator<Ite
     })
 }
 
-/// Whether `at` is in one of the sorted ranges.
-pub(super) fn is_free(ranges: &[Range<u64>], at: u64) -> bool {
-    let index = ranges.partition_point(|range| range.end <= at);
-    ranges.get(index).is_some_and(|range| range.start <= at)
-}
-
 /// The groups that lie inside the source; that others are missing was said when it was opened.
 pub(super) fn groups(xfs: &Xfs) -> Range<u64> {
     let group_bytes = xfs.superblock.ag_blocks.saturating_mul(xfs.superblock.block_bytes);

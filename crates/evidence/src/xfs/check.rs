@@ -11,7 +11,6 @@ pub(super) const AGF: usize = 216;
 pub(super) const AGI: usize = 312;
 pub(super) const INODE: usize = 100;
 pub(super) const LONG_BTREE: usize = 64;
-pub(super) const SHORT_BTREE: usize = 52;
 pub(super) const DIR_DATA: usize = 4;
 /// Attribute leaves and nodes, remote attribute values and remote link targets.
 pub(super) const DA_BLOCK: usize = 12;

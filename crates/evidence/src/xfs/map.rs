@@ -62,11 +62,6 @@ impl Map {
     }
 }
 
-/// Extent records as they lie one after another, ended by the first that is empty.
-pub(super) fn records(raw: &[u8]) -> impl Iterator<Item = Run> + '_ {
-    raw.chunks_exact(RECORD_BYTES).map(Run::parse).take_while(|run| run.blocks != 0)
-}
-
 pub(super) fn map(xfs: &Xfs, inode: &Inode, fork: Fork) -> Result<Map, EvidenceError> {
     let area = inode.fork(fork);
     let (mut runs, mut doubts) = (Vec::new(), Vec::new());

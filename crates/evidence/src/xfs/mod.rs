@@ -10,20 +10,18 @@
 //! Checksums of version 5 are verified; a mismatch is told with the directory that names the inode, or in `details`, and
 //! what stands there is shown all the same.
 
-#[expect(dead_code, reason = "the log and freed inodes use the rest")]
 mod ag;
-#[expect(dead_code, reason = "the log and freed inodes use the rest")]
 mod check;
 mod content;
 mod deleted;
 mod dir;
 mod inode;
+mod items;
 mod kept;
-#[expect(dead_code, reason = "the log and freed inodes use the rest")]
+mod log;
 mod map;
-#[expect(dead_code, reason = "the log and freed inodes use the rest")]
+mod recover;
 mod store;
-#[expect(dead_code, reason = "the log and freed inodes use the rest")]
 mod superblock;
 mod xattr;
 
@@ -77,7 +75,16 @@ impl Xfs {
         let (superblock, problems) = Superblock::read(&*source)?;
         let mut xfs =
             Self { store: Store::new(source), superblock, kept: Kept::default(), problems };
-        let _ = view;
+        let problems = recover::run(&mut xfs, view);
+        xfs.problems.extend(problems);
+        if xfs.store.overlaid_sectors() != 0 {
+            // The label and the root may be newer in the log.
+            let raw = xfs.store.bytes(0, to_usize(xfs.superblock.sector_bytes))?;
+            let newer = Superblock::parse(&raw)?;
+            if newer.block_bytes == xfs.superblock.block_bytes {
+                xfs.superblock = newer;
+            }
+        }
         for group in ag::groups(&xfs).take(MAX_GROUPS_CHECKED) {
             let doubts = ag::doubts(&xfs, group);
             let place =

@@ -38,7 +38,6 @@ pub(super) struct Superblock {
     pub(super) log_start: u64,
     pub(super) log_blocks: u64,
     pub(super) realtime_blocks: u64,
-    pub(super) quota_inodes: [u64; 3],
     pub(super) is_v5: bool,
     pub(super) has_file_types: bool,
     pub(super) folds_case: bool,
@@ -131,7 +130,6 @@ impl Superblock {
             log_start: f.be64(48),
             log_blocks: u64::from(f.be32(96)),
             realtime_blocks: f.be64(16),
-            quota_inodes: [f.be64(160), f.be64(168), if is_v5 { f.be64(232) } else { 0 }],
             is_v5,
             has_file_types: if is_v5 {
                 incompat & INCOMPAT_FILE_TYPES != 0
@@ -223,6 +221,11 @@ impl Superblock {
     pub(super) fn node(&self, ag: u64, index: u64) -> u64 {
         ag.checked_shl(self.ag_block_log.saturating_add(self.inodes_per_block_log)).unwrap_or(0)
             | index
+    }
+
+    /// The number of the first inode in a block of a group.
+    pub(super) fn node_at(&self, ag: u64, block: u64) -> u64 {
+        self.node(ag, block << self.inodes_per_block_log)
     }
 
     /// The highest inode number there can be.
