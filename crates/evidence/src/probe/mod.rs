@@ -84,7 +84,7 @@ impl ContentKind {
         match self {
             Self::Ext2 | Self::Ext3 | Self::Ext4 => true,
             Self::Xfs => true,
-            Self::Btrfs => false,
+            Self::Btrfs => true,
             Self::Ntfs => true,
             Self::Fat12 | Self::Fat16 | Self::Fat32 => true,
             Self::Exfat => false,

@@ -1,0 +1,235 @@
+//! Btrfs: our reader against the running kernel on images made by the real mkfs, and against the `btrfs` tools.
+//!
+//! Each test says who vouches for it. The kernel knows a file system by its UUID, so no test mounts a copy beside its
+//! original.
+
+mod support;
+
+use evidence::ProblemKind;
+use evidence::btrfs::Btrfs;
+use evidence::fs::{FileSystem, View};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::facts::{self, Tree};
+use support::kernel::mount;
+use support::population::{self, Abilities};
+use support::{Random, blank, open, run, text, tool};
+
+/// Times a Btrfs of Linux takes: the kernel cuts none of 64 bits.
+const ABILITIES: Abilities = Abilities { many: 1500, ..Abilities::LINUX };
+
+fn mkfs(directory: &Path, name: &str, mebibytes: u64, options: &[&str]) -> Option<PathBuf> {
+    let mkfs = tool("mkfs.btrfs")?;
+    let image = blank(directory, name, mebibytes << 20);
+    let mut all = vec!["-q"];
+    all.extend(options);
+    all.push(text(&image));
+    run(&mkfs, &all, "");
+    Some(image)
+}
+
+/// Our tree with nodes as the kernel numbers inodes. The directory a snapshot shows where a subvolume stood has made-up
+/// times in the kernel and none in our reader: those are taken from the kernel.
+fn ours(fs: &dyn FileSystem, theirs: &Tree) -> Tree {
+    let (mut out, problems) = facts::ours(fs);
+    assert!(problems.is_empty(), "{} problems, the first: {:?}", problems.len(), problems[0]);
+    for (path, our) in &mut out {
+        let name = fs.node_name(our.node);
+        our.node = name.rsplit('/').next().unwrap().parse().unwrap();
+        if let Some(their) = theirs.get(path).filter(|their| our.node == 2 && their.node == 2) {
+            (our.accessed, our.modified) = (their.accessed, their.modified);
+            (our.changed, our.born) = (their.changed, their.born);
+        }
+    }
+    out
+}
+
+fn view(images: &[&Path], view: View) -> Btrfs {
+    Btrfs::open(images.iter().map(|image| open(image)).collect(), view).unwrap()
+}
+
+/// Subvolumes, snapshots with a subvolume in them, and content shared by cloning.
+fn subvolumes(root: &Path) {
+    let Some(btrfs) = tool("btrfs") else { return };
+    let make = |arguments: &[&str]| {
+        run(&btrfs, arguments, "");
+    };
+    let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
+    make(&["subvolume", "create", &path("sub")]);
+    std::fs::write(root.join("sub/file"), Random(11).bytes(200_000)).unwrap();
+    std::fs::create_dir(root.join("sub/below")).unwrap();
+    make(&["subvolume", "create", &path("sub/below/nested")]);
+    std::fs::write(root.join("sub/below/nested/inside"), "nested").unwrap();
+    make(&["subvolume", "snapshot", &path("sub"), &path("snapshot")]);
+    make(&["subvolume", "snapshot", "-r", &path("sub"), &path("sub/read-only")]);
+    std::fs::write(root.join("sub/file"), Random(12).bytes(100_000)).unwrap();
+    run(Path::new("/bin/cp"), &["--reflink=always", &path("large"), &path("clone")], "");
+    run(Path::new("/bin/cp"), &["--reflink=always", &path("text"), &path("sub/clone")], "");
+    // A clone changed in its middle refers to both ends of the old extent.
+    use std::os::unix::fs::FileExt;
+    let clone = std::fs::OpenOptions::new().write(true).open(root.join("clone")).unwrap();
+    clone.write_at(&Random(13).bytes(300_000), 1_000_001).unwrap();
+}
+
+/// Vouched for by an independent tool: the kernel that wrote the image shows it mounted read-only.
+fn agrees_with_the_kernel(options: &[&str], mount_options: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(image) = mkfs(directory.path(), "image", 300, options) else { return };
+    let Some(mounted) = mount(&image, "btrfs", mount_options) else { return };
+    population::plant(mounted.root(), ABILITIES);
+    subvolumes(mounted.root());
+    mounted.unmount();
+    let Some(mounted) = mount(&image, "btrfs", "ro,noatime") else { return };
+    let theirs = facts::kernels(mounted.root());
+    mounted.unmount();
+    let fs = view(&[&image], View::Recovered);
+    assert_eq!(fs.problems(), []);
+    facts::compare(&ours(&fs, &theirs), &theirs, &format!("{options:?} {mount_options}"));
+    for (start, counted, recorded) in fs.block_groups().unwrap() {
+        assert_eq!(counted, recorded, "block group {start}");
+    }
+}
+
+#[test]
+fn the_usual_file_system_reads_as_the_kernel_shows_it() {
+    agrees_with_the_kernel(&["-L", "label"], "rw");
+}
+
+#[test]
+fn mixed_groups_small_nodes_and_lzo() {
+    let options = ["-M", "-n", "4096", "--csum", "sha256", "-O", "^no-holes,^skinny-metadata"];
+    agrees_with_the_kernel(&options, "rw,compress-force=lzo");
+}
+
+#[test]
+fn large_nodes_and_zlib() {
+    let options = ["-n", "65536", "--csum", "blake2", "-m", "single", "-O", "^extref"];
+    agrees_with_the_kernel(&options, "rw,compress=zlib");
+}
+
+#[test]
+fn xxhash_and_zstandard() {
+    agrees_with_the_kernel(&["--csum", "xxhash", "-d", "dup"], "rw,compress-force=zstd:15");
+}
+
+#[test]
+fn block_groups_in_a_tree_of_their_own() {
+    let Some(mkfs) = tool("mkfs.btrfs") else { return };
+    // The list goes to stderr, and btrfs-progs before 6.3 do not have it.
+    let listed = Command::new(mkfs).args(["-O", "list-all"]).output().unwrap();
+    if !String::from_utf8_lossy(&listed.stderr).contains("block-group-tree") {
+        eprintln!("skipped: no block-group-tree in mkfs.btrfs");
+        return;
+    }
+    agrees_with_the_kernel(&["-O", "block-group-tree"], "rw");
+}
+
+#[test]
+fn no_checksums_of_content() {
+    agrees_with_the_kernel(&["-R", "^free-space-tree"], "rw,nodatasum,nodatacow");
+}
+
+/// Loop devices over images, given back when dropped.
+struct Loops(Vec<String>);
+
+impl Loops {
+    fn over(images: &[PathBuf]) -> Option<Self> {
+        let losetup = tool("losetup")?;
+        let mut out = Self(Vec::new());
+        for image in images {
+            let made =
+                Command::new(&losetup).args(["--find", "--show"]).arg(image).output().unwrap();
+            if !made.status.success() {
+                eprintln!("skipped: no loop device");
+                return None;
+            }
+            out.0.push(String::from_utf8(made.stdout).unwrap().trim().to_owned());
+        }
+        Some(out)
+    }
+
+    /// Mounts the file system whose devices they are.
+    fn mount(&self, options: &str) -> Option<Mount> {
+        let devices: Vec<String> = self.0.iter().map(|name| format!("device={name}")).collect();
+        let directory = tempfile::tempdir().unwrap();
+        let options = format!("{options},{}", devices.join(","));
+        let done = Command::new("mount")
+            .args(["-t", "btrfs", "-o", &options, &self.0[0]])
+            .arg(directory.path())
+            .output()
+            .unwrap();
+        if !done.status.success() {
+            eprintln!("skipped: mount: {}", String::from_utf8_lossy(&done.stderr));
+            return None;
+        }
+        Some(Mount(directory))
+    }
+}
+
+impl Drop for Loops {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            let _ = Command::new("losetup").args(["--detach", name]).status();
+        }
+    }
+}
+
+struct Mount(tempfile::TempDir);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+/// A small tree on several devices, and what the kernel shows of it.
+fn pool(directory: &Path, devices: usize, profile: &str) -> Option<(Vec<PathBuf>, Tree)> {
+    let mkfs = tool("mkfs.btrfs")?;
+    let images: Vec<PathBuf> =
+        (0..devices).map(|index| blank(directory, &format!("device-{index}"), 200 << 20)).collect();
+    let mut all = vec!["-q", "-m", profile, "-d", profile];
+    all.extend(images.iter().map(|image| text(image)));
+    run(&mkfs, &all, "");
+    let loops = Loops::over(&images)?;
+    let mounted = loops.mount("rw")?;
+    population::plant(mounted.0.path(), Abilities { many: 300, ..ABILITIES });
+    drop(mounted);
+    let mounted = loops.mount("ro,noatime")?;
+    let theirs = facts::kernels(mounted.0.path());
+    Some((images, theirs))
+}
+
+/// Vouched for by an independent tool: the kernel shows the whole; what is rebuilt must be the same.
+#[test]
+fn every_profile_reads_whole_and_with_devices_missing() {
+    for (profile, devices, missing) in [
+        ("raid0", 3, 0),
+        ("raid1", 2, 1),
+        ("raid10", 4, 1),
+        ("raid1c3", 3, 2),
+        ("raid1c4", 4, 3),
+        ("raid5", 3, 1),
+        ("raid6", 4, 2),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let Some((images, theirs)) = pool(directory.path(), devices, profile) else { return };
+        let mut order: Vec<&Path> = images.iter().map(PathBuf::as_path).collect();
+        let fs = view(&order, View::Recovered);
+        assert_eq!(fs.problems(), [], "{profile}");
+        facts::compare(&ours(&fs, &theirs), &theirs, profile);
+        order.reverse();
+        for first in 0..devices {
+            // Leave out `missing` devices, beginning with another one each time.
+            if missing == 0 {
+                break;
+            }
+            let left: Vec<&Path> = (0..devices - missing)
+                .map(|index| order[(first + missing + index) % devices])
+                .collect();
+            let fs = view(&left, View::Recovered);
+            let named: Vec<_> = fs.problems().iter().map(|problem| problem.kind).collect();
+            assert_eq!(named, vec![ProblemKind::Io; missing], "{:?}", fs.problems());
+            facts::compare(&ours(&fs, &theirs), &theirs, &format!("{profile} without {first}"));
+        }
+    }
+}
