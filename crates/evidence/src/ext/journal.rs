@@ -1,52 +1,56 @@
 //! The journal (jbd2), read to overlay what a clean mount would have written. Its fields are big endian.
 //!
 //! One pass collects committed transactions in order; a transaction counts only when its commit block is there with a
-//! matching checksum. A revoke record removes older copies of its block. The last copy of each block wins.
+//! matching checksum. A revoke record removes older copies of its block. The last copy of each block wins. The forms are
+//! those of the kernel's `include/linux/jbd2.h`, with all three generations of checksums.
 
-use super::Ext;
-use super::blocks::Map;
+use super::blocks::{self, Run};
+use super::journal_blocks::{self as forms, Features};
+use super::{Ext, fast_commit};
 use crate::bytes::{Fields, to_u64, to_usize};
-use crate::crc::crc32c;
 use crate::error::EvidenceError;
 use crate::problem::{Place, Problem, ProblemKind};
 use std::collections::HashMap;
 
-/// First word of every journal block that is not data.
-pub(super) const MAGIC: u32 = 0xc03b_3998;
-
-const FEATURE_64BIT: u32 = 0x2;
-const FEATURE_CSUM_V2: u32 = 0x8;
-const FEATURE_CSUM_V3: u32 = 0x10;
-const FEATURE_FAST_COMMIT: u32 = 0x20;
+/// Copies collected at most: a log of 8 GiB in blocks of 4 KiB, and 80 MiB of memory.
+const MAX_COPIES: usize = 2 << 20;
 
 /// Where the newest copy of a block is.
 #[derive(Clone, Copy)]
 pub(super) struct Copy {
     pub(super) offset_bytes: u64,
+    /// Its first word was cleared because it looked like the journal's own.
     pub(super) is_escaped: bool,
 }
 
-type Overlay = HashMap<u64, Copy>;
+pub(super) type Overlay = HashMap<u64, Copy>;
 
-/// Loads the overlay; a journal that cannot be used leaves it empty and says why.
-pub(super) fn load(ext: &Ext) -> (Overlay, Vec<Problem>) {
+/// What the journal holds beyond the file system's own blocks.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) overlay: Overlay,
+    /// Changes after the last full transaction.
+    pub(super) tags: Vec<fast_commit::Tag>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Loads the log; a journal that cannot be used leaves it empty and says why.
+pub(super) fn load(ext: &Ext) -> Log {
     let node = match ext.superblock.journal {
-        None => return (Overlay::new(), Vec::new()),
+        None => return Log::default(),
         Some(Err(why)) => {
             let text = format!("needs recovery, but {why}; files are shown without it");
-            return (
-                Overlay::new(),
-                vec![Problem::new(ProblemKind::Unsupported, Place::Source, text)],
-            );
+            let problem = Problem::new(ProblemKind::Unsupported, Place::Source, text);
+            return Log { problems: vec![problem], ..Log::default() };
         }
         Some(Ok(node)) => u64::from(node),
     };
     match Reader::open(ext, node).and_then(Reader::run) {
-        Ok(found) => found,
+        Ok(log) => log,
         Err(error) => {
             let mut problem = error.to_problem(Place::Node(node));
             problem.text.push_str("; the journal was not used and files are shown without it");
-            (Overlay::new(), vec![problem])
+            Log { problems: vec![problem], ..Log::default() }
         }
     }
 }
@@ -54,14 +58,16 @@ pub(super) fn load(ext: &Ext) -> (Overlay, Vec<Problem>) {
 struct Reader<'a> {
     ext: &'a Ext,
     node: u64,
-    map: std::sync::Arc<Map>,
+    runs: Vec<Run>,
     first: u64,
+    /// End of the ring; what follows it are fast commits.
     end: u64,
+    /// End of the whole journal.
+    last: u64,
     start: u64,
     sequence: u32,
-    features: u32,
-    seed: u32,
-    problems: Vec<Problem>,
+    features: Features,
+    log: Log,
 }
 
 /// What one transaction does: blocks to their copies, and blocks whose older copies are void.
@@ -69,28 +75,31 @@ struct Reader<'a> {
 struct Transaction {
     copies: Vec<(u64, Copy)>,
     revoked: Vec<u64>,
+    /// Sum over descriptors and data, for the first kind of checksum.
+    sum: Option<u32>,
 }
 
 impl<'a> Reader<'a> {
     fn open(ext: &'a Ext, node: u64) -> Result<Self, EvidenceError> {
         let inode = ext.inode(node)?;
-        let map = ext.map(&inode)?;
+        let block_bytes = ext.superblock.block_bytes.max(1);
+        let held = ext.source.size_bytes().div_ceil(block_bytes);
         let mut reader = Self {
             ext,
             node,
-            map,
+            runs: blocks::runs(ext, &inode, 0..blocks::END)?,
             first: 0,
-            end: inode.size_bytes.checked_div(ext.superblock.block_bytes).unwrap_or(0),
+            end: inode.size_bytes.checked_div(block_bytes).unwrap_or(0).min(held),
+            last: 0,
             start: 0,
             sequence: 0,
-            features: 0,
-            seed: 0,
-            problems: Vec::new(),
+            features: Features::default(),
+            log: Log::default(),
         };
         let raw = reader.block(0)?.1;
         let sb = Fields(&raw);
         let kind = sb.be32(4);
-        if sb.be32(0) != MAGIC
+        if sb.be32(0) != forms::MAGIC
             || !matches!(kind, 3 | 4)
             || u64::from(sb.be32(12)) != ext.superblock.block_bytes
         {
@@ -99,36 +108,18 @@ impl<'a> Reader<'a> {
                 sb.be32(0)
             )));
         }
-        // Version 1 of the superblock ends before the feature words.
-        reader.features = if kind == 4 { sb.be32(40) } else { 0 };
-        let unknown = reader.features & !0x3f;
-        if unknown != 0 {
-            return Err(EvidenceError::unsupported(format!(
-                "the unknown journal feature {unknown:#x}"
-            )));
-        }
-        reader.seed = crc32c(u32::MAX, sb.slice(48, 16));
+        reader.features = Features::parse(&raw)?;
         reader.first = u64::from(sb.be32(20)).max(1);
         reader.end = reader.end.min(u64::from(sb.be32(16)));
+        reader.last = reader.end;
         reader.sequence = sb.be32(24);
         reader.start = u64::from(sb.be32(28));
-        if reader.features & FEATURE_FAST_COMMIT != 0 {
-            // The tail of the journal is a separate area for fast commits.
+        if reader.features.has_fast_commits {
             let reserved = match sb.be32(0x54) {
                 0 => 256,
                 blocks => u64::from(blocks),
             };
             reader.end = reader.end.saturating_sub(reserved);
-            if Fields(&reader.block(reader.end).map(|block| block.1).unwrap_or_default()).le16(0)
-                == 9
-            {
-                let text = "the journal has fast commits, which are not overlaid: the newest changes may be missing";
-                reader.problems.push(Problem::new(
-                    ProblemKind::Unsupported,
-                    Place::Node(node),
-                    text,
-                ));
-            }
         }
         Ok(reader)
     }
@@ -136,26 +127,20 @@ impl<'a> Reader<'a> {
     /// Byte offset and content of a block of the journal.
     fn block(&self, number: u64) -> Result<(u64, Vec<u8>), EvidenceError> {
         let offset = self.offset(number)?;
-        let length = to_usize(self.ext.superblock.block_bytes);
-        let raw = self
-            .ext
-            .source
-            .bytes_at(offset, length)
+        let mut raw = vec![0; to_usize(self.ext.superblock.block_bytes)];
+        let source: &dyn crate::Source = &*self.ext.source;
+        source
+            .fill(offset, &mut raw)
             .map_err(EvidenceError::read(format!("journal block {number}")))?;
         Ok((offset, raw))
     }
 
     fn offset(&self, number: u64) -> Result<u64, EvidenceError> {
-        let index = self
-            .map
-            .extents
-            .partition_point(|extent| extent.logical.saturating_add(extent.length) <= number);
-        let extent = self.map.extents.get(index).filter(|extent| extent.logical <= number);
-        let physical = extent.and_then(|extent| {
-            Some(extent.physical?.saturating_add(number.saturating_sub(extent.logical)))
-        });
-        physical
-            .map(|block| block.saturating_mul(self.ext.superblock.block_bytes))
+        let index = self.runs.partition_point(|run| run.end() <= number);
+        self.runs
+            .get(index)
+            .and_then(|run| run.within(&(number..number.saturating_add(1))))
+            .map(|run| run.physical.saturating_mul(self.ext.superblock.block_bytes))
             .ok_or_else(|| EvidenceError::corrupt(format!("journal has no block {number}")))
     }
 
@@ -164,48 +149,47 @@ impl<'a> Reader<'a> {
         if next >= self.end { self.first } else { next }
     }
 
+    fn problem(&mut self, text: String) {
+        let place = Place::Node(self.node);
+        self.log.problems.push(Problem::new(ProblemKind::Corrupt, place, text));
+    }
+
     /// Walks the log once around at most.
-    fn run(mut self) -> Result<(Overlay, Vec<Problem>), EvidenceError> {
-        let mut overlay = Overlay::new();
+    fn run(mut self) -> Result<Log, EvidenceError> {
         if self.start == 0 {
-            return Ok((overlay, self.problems));
+            return Ok(self.log);
         }
-        // A revoke holds for its own and all earlier transactions, so each block's last revoke is needed before any copy counts.
-        let mut done: Vec<(u32, Transaction)> = Vec::new();
+        let mut done: Vec<Transaction> = Vec::new();
         let mut current = Transaction::default();
-        let (mut at, mut sequence, mut walked) = (self.start, self.sequence, 0_u64);
+        let (mut at, mut walked, mut copies) = (self.start, 0_u64, 0_usize);
         let length = self.end.saturating_sub(self.first);
         while walked < length {
             let (_, raw) = self.block(at)?;
             let header = Fields(&raw);
-            if header.be32(0) != MAGIC || header.be32(8) != sequence {
+            if header.be32(0) != forms::MAGIC || header.be32(8) != self.sequence {
                 break;
             }
             let mut step = 1_u64;
             match header.be32(4) {
-                1 if self.has_good_tail(&raw) => {
-                    let mut data = self.next(at);
-                    let tags = self.tags(&raw);
-                    step = step.saturating_add(to_u64(tags.len()));
-                    for (block, is_escaped) in tags {
-                        let offset_bytes = self.offset(data)?;
-                        current.copies.push((block, Copy { offset_bytes, is_escaped }));
-                        data = self.next(data);
+                1 if self.features.has_good_tail(&raw) => {
+                    step = step.saturating_add(self.descriptor(at, &raw, &mut current)?);
+                    copies = copies.saturating_add(to_usize(step));
+                    if copies > MAX_COPIES {
+                        return Err(EvidenceError::refused(format!(
+                            "the journal has more than {MAX_COPIES} blocks"
+                        )));
                     }
                 }
-                2 if self.is_good_commit(&raw) => {
-                    done.push((sequence, std::mem::take(&mut current)));
-                    sequence = sequence.wrapping_add(1);
+                2 if self.features.is_good_commit(&raw, current.sum) => {
+                    done.push(std::mem::take(&mut current));
+                    self.sequence = self.sequence.wrapping_add(1);
                 }
-                5 if self.has_good_tail(&raw) => current.revoked.extend(self.revoked(&raw)),
+                5 if self.features.has_good_tail(&raw) => {
+                    current.revoked.extend(self.features.revoked(&raw));
+                }
                 kind => {
-                    let text = format!(
+                    self.problem(format!(
                         "journal block {at} of type {kind} is damaged; the log was used up to it"
-                    );
-                    self.problems.push(Problem::new(
-                        ProblemKind::Corrupt,
-                        Place::Node(self.node),
-                        text,
                     ));
                     break;
                 }
@@ -215,86 +199,87 @@ impl<'a> Reader<'a> {
             }
             walked = walked.saturating_add(step);
         }
-        let mut revoked: HashMap<u64, usize> = HashMap::new();
-        for (order, (_, transaction)) in done.iter().enumerate() {
-            revoked.extend(transaction.revoked.iter().map(|block| (*block, order)));
+        self.log.overlay = overlay(&done);
+        if self.features.has_fast_commits {
+            self.fast_commits();
         }
-        for (order, (_, transaction)) in done.iter().enumerate() {
-            for (block, copy) in &transaction.copies {
-                if revoked.get(block).is_none_or(|last| *last < order) {
-                    overlay.insert(*block, *copy);
+        Ok(self.log)
+    }
+
+    /// Takes the blocks a descriptor lists into a transaction and returns how many there are.
+    fn descriptor(
+        &mut self,
+        at: u64,
+        raw: &[u8],
+        transaction: &mut Transaction,
+    ) -> Result<u64, EvidenceError> {
+        let tags = self.features.tags(raw);
+        let count = to_u64(tags.len());
+        if self.features.sums_transactions {
+            transaction.sum = Some(forms::sum(transaction.sum, raw));
+        }
+        let mut data = at;
+        for tag in tags {
+            data = self.next(data);
+            let copy = Copy { offset_bytes: self.offset(data)?, is_escaped: tag.is_escaped };
+            if self.features.sums_transactions || self.features.has_checksums() {
+                let (_, content) = self.block(data)?;
+                if self.features.sums_transactions {
+                    transaction.sum = Some(forms::sum(transaction.sum, &content));
+                }
+                if !self.features.data_fits(&tag, self.sequence, &content) {
+                    let block = tag.block;
+                    self.problem(format!(
+                        "the checksum of journal block {data} does not fit; block {block} is shown without it"
+                    ));
+                    continue;
+                }
+            }
+            transaction.copies.push((tag.block, copy));
+        }
+        Ok(count)
+    }
+
+    /// Fast commits belong to the transaction that would have come next.
+    fn fast_commits(&mut self) {
+        let mut scan = fast_commit::Scan::new(self.sequence);
+        // The kernel leaves one block between the ring and them (`j_fc_first = j_last + 1`).
+        for number in self.end.saturating_add(1)..self.last {
+            let more = match self.block(number) {
+                Ok((_, raw)) => scan.block(&raw),
+                Err(error) => {
+                    self.log.problems.push(error.to_problem(Place::Node(self.node)));
+                    break;
+                }
+            };
+            match more {
+                Ok(fast_commit::More::Yes) => {}
+                Ok(fast_commit::More::No) => break,
+                Err(what) => {
+                    self.problem(format!(
+                        "journal block {number}: {what}; fast commits were used up to the one before"
+                    ));
+                    break;
                 }
             }
         }
-        Ok((overlay, self.problems))
+        self.log.tags = scan.committed();
     }
+}
 
-    fn has_checksums(&self) -> bool {
-        self.features & (FEATURE_CSUM_V2 | FEATURE_CSUM_V3) != 0
+/// A revoke holds for its own and all earlier transactions, so each block's last revoke is needed before any copy counts.
+fn overlay(done: &[Transaction]) -> Overlay {
+    let mut revoked: HashMap<u64, usize> = HashMap::new();
+    for (order, transaction) in done.iter().enumerate() {
+        revoked.extend(transaction.revoked.iter().map(|block| (*block, order)));
     }
-
-    /// Descriptor and revoke blocks end in a checksum of the whole block with that field zero.
-    fn has_good_tail(&self, raw: &[u8]) -> bool {
-        if !self.has_checksums() {
-            return true;
-        }
-        let at = raw.len().saturating_sub(4);
-        let sum = crc32c(crc32c(self.seed, raw.get(..at).unwrap_or(&[])), &[0; 4]);
-        sum == Fields(raw).be32(at)
-    }
-
-    fn is_good_commit(&self, raw: &[u8]) -> bool {
-        if !self.has_checksums() {
-            return true;
-        }
-        let before = crc32c(self.seed, raw.get(..16).unwrap_or(&[]));
-        let sum = crc32c(crc32c(before, &[0; 4]), raw.get(20..).unwrap_or(&[]));
-        sum == Fields(raw).be32(16)
-    }
-
-    /// The blocks a descriptor lists, with their "escaped" marks.
-    fn tags(&self, raw: &[u8]) -> Vec<(u64, bool)> {
-        let fields = Fields(raw);
-        let wide = self.features & FEATURE_64BIT != 0;
-        let v3 = self.features & FEATURE_CSUM_V3 != 0;
-        let tag_bytes: usize = match (v3, wide) {
-            (true, _) => 16,
-            (false, true) => 12,
-            (false, false) => 8,
-        };
-        let end = raw.len().saturating_sub(if self.has_checksums() { 4 } else { 0 });
-        let mut out = Vec::new();
-        let mut at = 12_usize;
-        while at.saturating_add(tag_bytes) <= end {
-            let flags = if v3 {
-                fields.be32(at.saturating_add(4))
-            } else {
-                u32::from(fields.be16(at.saturating_add(6)))
-            };
-            let high = if wide { u64::from(fields.be32(at.saturating_add(8))) << 32 } else { 0 };
-            out.push((high | u64::from(fields.be32(at)), flags & 1 != 0));
-            at = at.saturating_add(tag_bytes);
-            if flags & 2 == 0 {
-                at = at.saturating_add(16);
-            }
-            if flags & 8 != 0 {
-                break;
+    let mut overlay = Overlay::new();
+    for (order, transaction) in done.iter().enumerate() {
+        for (block, copy) in &transaction.copies {
+            if revoked.get(block).is_none_or(|last| *last < order) {
+                overlay.insert(*block, *copy);
             }
         }
-        out
     }
-
-    fn revoked(&self, raw: &[u8]) -> Vec<u64> {
-        let used = to_usize(u64::from(Fields(raw).be32(12))).min(raw.len());
-        let body = raw.get(16..used).unwrap_or(&[]);
-        if self.features & FEATURE_64BIT != 0 {
-            body.as_chunks::<8>().0.iter().map(|entry| u64::from_be_bytes(*entry)).collect()
-        } else {
-            body.as_chunks::<4>()
-                .0
-                .iter()
-                .map(|entry| u64::from(u32::from_be_bytes(*entry)))
-                .collect()
-        }
-    }
+    overlay
 }

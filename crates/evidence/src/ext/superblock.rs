@@ -1,17 +1,23 @@
-//! The ext superblock and where it says the group descriptors are.
+//! The ext superblock.
 
-use super::Ext;
-use crate::bytes::{Fields, padded_text, to_usize, uuid_text};
+use crate::bytes::{Fields, padded_text, uuid_text};
+use crate::crc::crc32c;
 use crate::error::EvidenceError;
 
 const COMPAT_JOURNAL: u32 = 0x4;
 const COMPAT_SPARSE2: u32 = 0x200;
+const COMPAT_ORPHAN_FILE: u32 = 0x1000;
 const INCOMPAT_COMPRESSION: u32 = 0x1;
 const INCOMPAT_RECOVER: u32 = 0x4;
 const INCOMPAT_JOURNAL_DEV: u32 = 0x8;
 const INCOMPAT_META_BG: u32 = 0x10;
 const INCOMPAT_64BIT: u32 = 0x80;
+const INCOMPAT_CHECKSUM_SEED: u32 = 0x2000;
 const RO_COMPAT_SPARSE: u32 = 0x1;
+const RO_COMPAT_GDT_CHECKSUM: u32 = 0x10;
+const RO_COMPAT_BIGALLOC: u32 = 0x200;
+const RO_COMPAT_METADATA_CHECKSUM: u32 = 0x400;
+const STATE_ERROR: u16 = 0x2;
 /// file type, recover, meta_bg, extents, 64bit, mmp, flex_bg, ea_inode, dirdata, csum_seed, largedir, inline_data,
 /// encrypt, casefold.
 const INCOMPAT_KNOWN: u32 = 0x2
@@ -34,20 +40,34 @@ pub(super) struct Superblock {
     pub(super) block_bytes: u64,
     pub(super) blocks: u64,
     pub(super) inodes: u32,
+    pub(super) first_inode: u32,
     pub(super) inode_bytes: u64,
-    inodes_per_group: u32,
-    blocks_per_group: u32,
-    first_data_block: u32,
-    descriptor_bytes: u64,
+    pub(super) inodes_per_group: u32,
+    pub(super) blocks_per_group: u32,
+    /// Blocks that one bit of a block bitmap stands for.
+    pub(super) blocks_per_cluster: u64,
+    pub(super) first_data_block: u32,
+    pub(super) descriptor_bytes: u64,
     first_meta_bg: Option<u32>,
+    reserved_descriptor_blocks: u16,
     is_sparse: bool,
     sparse2: Option<[u32; 2]>,
     pub(super) has_file_types: bool,
     pub(super) has_64bit: bool,
+    pub(super) has_metadata_checksums: bool,
+    pub(super) has_descriptor_checksums: bool,
+    pub(super) checksum_seed: u32,
+    /// Set when the kernel met an error; then it leaves orphans alone.
+    pub(super) has_errors: bool,
     /// The journal's inode, where a journal has changes to overlay.
     pub(super) journal: Option<Result<u32, &'static str>>,
+    /// First of the list of inodes to be freed or cut at the next mount; 0 for none.
+    pub(super) first_orphan: u32,
+    /// The file that lists further such inodes.
+    pub(super) orphan_file: Option<u32>,
     pub(super) label: Option<String>,
     pub(super) uuid: Option<String>,
+    pub(super) uuid_bytes: [u8; 16],
 }
 
 impl Superblock {
@@ -74,11 +94,18 @@ impl Superblock {
         }
         let shift = sb.le32(0x18);
         let block_bytes = if shift <= 6 { 1024_u64 << shift } else { 0 };
+        let has_bigalloc = ro_compat & RO_COMPAT_BIGALLOC != 0;
+        let cluster_shift = sb.le32(0x1c).checked_sub(shift).filter(|_| has_bigalloc).unwrap_or(0);
         let has_64bit = incompat & INCOMPAT_64BIT != 0;
         let high = if has_64bit { u64::from(sb.le32(0x150)) << 32 } else { 0 };
         let old = sb.le32(0x4c) == 0;
         let inode_bytes = if old { 128 } else { u64::from(sb.le16(0x58)) };
         let descriptor_bytes = if has_64bit { u64::from(sb.le16(0xfe)) } else { 32 };
+        let checksum_seed = if incompat & INCOMPAT_CHECKSUM_SEED != 0 {
+            sb.le32(0x270)
+        } else {
+            crc32c(u32::MAX, sb.slice(0x68, 16))
+        };
         let out = Self {
             kind: if incompat & !0x1f != 0 || ro_compat & !0x7 != 0 {
                 "ext4"
@@ -90,16 +117,23 @@ impl Superblock {
             block_bytes,
             blocks: high | u64::from(sb.le32(4)),
             inodes: sb.le32(0),
+            first_inode: if old { 11 } else { sb.le32(0x54) },
             inode_bytes,
             inodes_per_group: sb.le32(0x28),
             blocks_per_group: sb.le32(0x20),
+            blocks_per_cluster: 1_u64.checked_shl(cluster_shift).unwrap_or(0),
             first_data_block: sb.le32(0x14),
             descriptor_bytes,
             first_meta_bg: (incompat & INCOMPAT_META_BG != 0).then(|| sb.le32(0x104)),
+            reserved_descriptor_blocks: sb.le16(0xce),
             is_sparse: ro_compat & RO_COMPAT_SPARSE != 0,
             sparse2: (compat & COMPAT_SPARSE2 != 0).then(|| [sb.le32(0x24c), sb.le32(0x250)]),
             has_file_types: incompat & 0x2 != 0,
             has_64bit,
+            has_metadata_checksums: ro_compat & RO_COMPAT_METADATA_CHECKSUM != 0,
+            has_descriptor_checksums: ro_compat & RO_COMPAT_GDT_CHECKSUM != 0,
+            checksum_seed,
+            has_errors: sb.le16(0x3a) & STATE_ERROR != 0,
             journal: (compat & COMPAT_JOURNAL != 0 && incompat & INCOMPAT_RECOVER != 0).then(
                 || {
                     if sb.le32(0xe0) == 0 {
@@ -109,14 +143,18 @@ impl Superblock {
                     }
                 },
             ),
+            first_orphan: sb.le32(0xe8),
+            orphan_file: Some(sb.le32(0x280)).filter(|_| compat & COMPAT_ORPHAN_FILE != 0),
             label: padded_text(sb.slice(0x78, 16)),
             uuid: uuid_text(sb.slice(0x68, 16)),
+            uuid_bytes: sb.array(0x68),
         };
         let sane = block_bytes != 0
             && inode_bytes >= 128
             && inode_bytes <= block_bytes
             && inode_bytes.is_power_of_two()
             && (32..=block_bytes).contains(&descriptor_bytes)
+            && cluster_shift <= 20
             && out.inodes_per_group != 0
             && out.blocks_per_group != 0;
         if !sane {
@@ -127,43 +165,21 @@ impl Superblock {
         Ok(out)
     }
 
-    /// Byte offset of an inode.
-    pub(super) fn inode_offset(&self, ext: &Ext, node: u64) -> Result<u64, EvidenceError> {
-        let index = node.checked_sub(1).filter(|_| node <= u64::from(self.inodes));
-        let index = index.ok_or_else(|| {
-            EvidenceError::corrupt(format!("there is no inode {node} of {}", self.inodes))
-        })?;
-        let group = index.checked_div(u64::from(self.inodes_per_group)).unwrap_or(0);
-        let within = index.checked_rem(u64::from(self.inodes_per_group)).unwrap_or(0);
-        let raw =
-            ext.read_through(self.descriptor_offset(group), to_usize(self.descriptor_bytes))?;
-        let descriptor = Fields(&raw);
-        let high =
-            if self.descriptor_bytes >= 64 { u64::from(descriptor.le32(0x28)) << 32 } else { 0 };
-        let table = high | u64::from(descriptor.le32(8));
-        if table == 0 || table >= self.blocks {
-            return Err(EvidenceError::corrupt(format!(
-                "inode table of group {group} is said to be at block {table}"
-            )));
-        }
-        Ok(table
-            .saturating_mul(self.block_bytes)
-            .saturating_add(within.saturating_mul(self.inode_bytes)))
+    /// Descriptors that fit into one block.
+    pub(super) fn descriptors_per_block(&self) -> u64 {
+        self.block_bytes.checked_div(self.descriptor_bytes).unwrap_or(1).max(1)
     }
 
-    /// Descriptors follow the superblock, or with meta block groups stand at the start of each group of groups.
+    /// The block that holds the `meta`th block of descriptors.
     ///
-    /// The superblock is in block 1 when blocks have 1 KiB, else in block 0. With clusters of such blocks the first group
+    /// Descriptors follow the superblock, or with meta block groups stand at the start of each group of groups. The
+    /// superblock is in block 1 when blocks have 1 KiB, else in block 0. With clusters of such blocks the first group
     /// still begins at block 0, which is why `first_data_block` cannot be used for this.
-    fn descriptor_offset(&self, group: u64) -> u64 {
-        let per_block = self.block_bytes.checked_div(self.descriptor_bytes).unwrap_or(1).max(1);
-        let meta = group.checked_div(per_block).unwrap_or(0);
-        let within =
-            group.checked_rem(per_block).unwrap_or(0).saturating_mul(self.descriptor_bytes);
+    pub(super) fn descriptor_block(&self, meta: u64) -> u64 {
         let superblock = u64::from(self.block_bytes == 1024);
-        let block = match self.first_meta_bg {
+        match self.first_meta_bg {
             Some(first) if meta >= u64::from(first) => {
-                let leader = meta.saturating_mul(per_block);
+                let leader = meta.saturating_mul(self.descriptors_per_block());
                 let start = leader.saturating_mul(u64::from(self.blocks_per_group));
                 let before = if leader == 0 && self.first_data_block == 0 { superblock } else { 0 };
                 start
@@ -172,8 +188,29 @@ impl Superblock {
                     .saturating_add(before)
             }
             _ => superblock.saturating_add(1).saturating_add(meta),
-        };
-        block.saturating_mul(self.block_bytes).saturating_add(within)
+        }
+    }
+
+    /// Blocks at the start of a group that hold a copy of the superblock and of descriptors, or room for more of these.
+    pub(super) fn base_blocks(&self, group: u64, groups: u64) -> u64 {
+        let per_block = self.descriptors_per_block();
+        let copy = u64::from(self.has_superblock(group));
+        let meta = group.checked_div(per_block).unwrap_or(0);
+        let within = group.checked_rem(per_block).unwrap_or(0);
+        match self.first_meta_bg {
+            // The first, second and last group of such a group of groups have a block of descriptors each.
+            Some(first) if meta >= u64::from(first) => {
+                let last = per_block.saturating_sub(1);
+                copy.saturating_add(u64::from(within <= 1 || within == last))
+            }
+            Some(first) => copy.saturating_mul(u64::from(first).saturating_add(1)),
+            None => copy.saturating_mul(
+                groups
+                    .div_ceil(per_block)
+                    .saturating_add(u64::from(self.reserved_descriptor_blocks))
+                    .saturating_add(1),
+            ),
+        }
     }
 
     fn has_superblock(&self, group: u64) -> bool {
