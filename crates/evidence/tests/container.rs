@@ -10,6 +10,11 @@ mod qcow2;
 #[path = "container/split.rs"]
 mod split;
 
+#[path = "container/vhd.rs"]
+mod vhd;
+#[path = "container/vmdk.rs"]
+mod vmdk;
+
 use evidence::container::{Opened, Siblings};
 use evidence::{EvidenceError, Problem, Source, container};
 use std::path::{Path, PathBuf};

@@ -39,6 +39,20 @@ pub(super) fn inflate(wrapping: Wrapping, packed: &[u8], out: &mut [u8]) -> io::
     })
 }
 
+/// Like [`inflate`] for zlib, where writers may fill the disk's last chunk up to the full length of a chunk; only what
+/// belongs to the disk counts.
+pub(super) fn inflate_chunk(packed: &[u8], out: &mut [u8], full_bytes: usize) -> io::Result<()> {
+    let exact = inflate(Wrapping::Zlib, packed, out);
+    if exact.is_ok() || out.len() >= full_bytes {
+        return exact;
+    }
+    let mut whole = vec![0; full_bytes];
+    inflate(Wrapping::Zlib, packed, &mut whole)?;
+    let from = whole.get(..out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+    out.copy_from_slice(from);
+    Ok(())
+}
+
 /// Bytes that contradict their format, as what a [`crate::SourceError`] carries.
 pub(super) fn corrupt(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())

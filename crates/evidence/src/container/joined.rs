@@ -9,8 +9,6 @@ use std::sync::Arc;
 pub(super) enum Part {
     /// A file from this offset on.
     File(Arc<dyn Source>, u64),
-    /// Zeros that no file holds.
-    Zeros,
     /// Something that is not to be had, and why.
     Missing(String),
 }
@@ -56,7 +54,7 @@ impl Layout for Joined {
                 let within = offset_bytes.saturating_sub(*start);
                 Stored::Plain(source, from.saturating_add(within))
             }
-            Some((_, Part::Zeros)) | None => Stored::Zeros,
+            None => Stored::Zeros,
             Some((_, Part::Missing(why))) => {
                 Stored::Missing(io::Error::new(io::ErrorKind::NotFound, why.clone()))
             }

@@ -15,6 +15,8 @@ mod joined;
 mod mapped;
 mod qcow2;
 mod split;
+mod vhd;
+mod vmdk;
 
 use crate::bytes::Fields;
 use crate::error::EvidenceError;
@@ -111,7 +113,16 @@ fn open_layer(
     if qcow2::is_qcow2(head) {
         return qcow2::open(&first, name, folder);
     }
+    if vmdk::is_vmdk(head) {
+        return vmdk::open(&first, name, folder);
+    }
+    if vhd::is_dynamic(head) {
+        return vhd::open(&first, name, folder);
+    }
     if let Some(opened) = split::open(&first, name, folder) {
+        return Ok(opened);
+    }
+    if let Some(opened) = vhd::open_fixed(&first, name, folder) {
         return Ok(opened);
     }
     Ok(raw(first, name))

@@ -3,7 +3,7 @@
 use super::tables::{Table, TableSet};
 use crate::bytes::{Fields, to_u64, to_usize};
 use crate::container::adler::adler32;
-use crate::container::inflate::{Wrapping, corrupt, inflate};
+use crate::container::inflate::{corrupt, inflate_chunk};
 use crate::container::mapped::{Chunk, Layout, Piece, Stored, wrap};
 use crate::source::{Cached, Source};
 use std::io;
@@ -102,11 +102,8 @@ impl Layout for Chunked {
         let source = self.sources.get(chunk.file).ok_or(io::ErrorKind::NotFound)?;
         if chunk.method == COMPRESSED {
             let packed = source.bytes_at(chunk.at_bytes, chunk.stored_bytes).map_err(wrap)?;
-            return if inflate(Wrapping::Zlib, &packed, out).is_ok() {
-                Ok(())
-            } else {
-                last_chunk(&packed, out, self.chunk_bytes, chunk)
-            };
+            return inflate_chunk(&packed, out, to_usize(self.chunk_bytes))
+                .map_err(|error| corrupt(format!("chunk at {}: {error}", chunk.at_bytes)));
         }
         source.fill(chunk.at_bytes, out).map_err(wrap)?;
         let length = out.len();
@@ -127,17 +124,4 @@ impl Layout for Chunked {
             chunk.at_bytes
         )))
     }
-}
-
-/// Some writers fill the last chunk up to its full length; only what belongs to the disk counts.
-fn last_chunk(packed: &[u8], out: &mut [u8], chunk_bytes: u64, chunk: &Chunk) -> io::Result<()> {
-    let named = |error: io::Error| corrupt(format!("chunk at {}: {error}", chunk.at_bytes));
-    if to_u64(out.len()) >= chunk_bytes {
-        return inflate(Wrapping::Zlib, packed, out).map_err(named);
-    }
-    let mut whole = vec![0; to_usize(chunk_bytes)];
-    inflate(Wrapping::Zlib, packed, &mut whole).map_err(named)?;
-    let from = whole.get(..out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-    out.copy_from_slice(from);
-    Ok(())
 }
