@@ -42,3 +42,16 @@ for bits in 12 16 32; do
     mcopy -s -Q -o -i "corpus/fat/fat$bits" "$work/tree/etc" ::/ 2> /dev/null || true
     mdel -i "corpus/fat/fat$bits" ::/etc/os-release 2> /dev/null || true
 done
+rm -f corpus/exfat/exfat
+truncate -s 256K corpus/exfat/exfat
+mkfs.exfat -q -b 4K -c 512 -L E corpus/exfat/exfat > /dev/null
+# Files get in through exfat-fuse, which wants root and a loop device.
+if [ "$(id -u)" = 0 ] && device=$(losetup --find --show corpus/exfat/exfat); then
+    mkdir "$work/mounted"
+    mount.exfat-fuse "$device" "$work/mounted" > /dev/null
+    cp -r "$work/tree/etc" "$work/mounted"
+    rm "$work/mounted/etc/os-release"
+    umount "$work/mounted"
+    sleep 1
+    losetup -d "$device"
+fi

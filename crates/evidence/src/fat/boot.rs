@@ -43,7 +43,7 @@ pub(super) struct Boot {
 }
 
 impl Boot {
-    pub(super) fn parse(raw: &[u8]) -> Result<Self, EvidenceError> {
+    pub(super) fn parse(raw: &[u8], source_bytes: u64) -> Result<Self, EvidenceError> {
         let boot = Fields(raw);
         let sector_bytes = u64::from(boot.le16(11));
         let cluster_sectors = u64::from(boot.u8(13));
@@ -87,8 +87,9 @@ impl Boot {
         };
         let table_bytes = table_sectors.saturating_mul(sector_bytes);
         // The table may be too short for the clusters; what it does not describe cannot be reached.
-        let described = width.capacity(table_bytes).saturating_sub(2).min(0x0fff_fff0);
-        let clusters = u32::try_from(clusters.min(described)).unwrap_or(0);
+        let table_start = reserved.saturating_mul(sector_bytes);
+        let clusters =
+            width.reachable(clusters, table_bytes.min(source_bytes.saturating_sub(table_start)));
         let is_wide = width == Width::Bits28;
         // FAT32 only: bit 7 switches mirroring off, the low four bits then name the copy in use.
         let flags = if is_wide { boot.le16(40) } else { 0 };

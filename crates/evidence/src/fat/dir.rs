@@ -208,5 +208,7 @@ fn whole_name<'a>(parts: impl Iterator<Item = &'a LongPart>) -> Vec<&'a LongPart
 
 /// The letters of parts in reading order, up to the end mark.
 fn long_name<'a>(parts: impl Iterator<Item = &'a LongPart>) -> Vec<u8> {
-    names::wtf8(parts.flat_map(|part| part.units).take_while(|unit| *unit != 0))
+    let units = parts.flat_map(|part| part.units).take_while(|unit| *unit != 0);
+    let raw: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+    crate::wide::wtf8(&raw)
 }

@@ -12,17 +12,21 @@
 //! clusters from its first on. Windows also clears the upper half of that first cluster on FAT32; then nothing is left.
 
 mod boot;
-mod deleted;
 mod dir;
 mod entry;
+mod given_up;
 mod names;
 mod runs;
+mod search;
 mod stamp;
 mod table;
 
-use entry::{ENTRY_BYTES, attributes};
-use runs::{Mapped, Runs, Shelf};
-use table::{Table, Width};
+pub(crate) use entry::{ENTRY_BYTES, attributes, mode};
+pub(crate) use names::{Harm, harmless};
+pub(crate) use runs::{Heap, Mapped, Runs, Shelf};
+pub(crate) use search::{Found, Life, Searched, deleted};
+pub(crate) use stamp::moment;
+pub(crate) use table::{Table, Width, push_run};
 
 use crate::bytes::{Fields, padded_text, to_usize};
 use crate::error::EvidenceError;
@@ -81,7 +85,7 @@ impl Fat {
     /// When the boot sector cannot be read or makes no sense.
     pub fn open(source: Arc<dyn Source>) -> Result<Self, EvidenceError> {
         let raw = source.bytes_at(0, 512).map_err(EvidenceError::read("the FAT boot sector"))?;
-        let boot = Boot::parse(&raw)?;
+        let boot = Boot::parse(&raw, source.size_bytes())?;
         let cached: Arc<dyn Source> = Arc::new(Cached::new(Arc::clone(&source), 4096, CACHE_BYTES));
         let table = Table {
             source: Arc::clone(&cached),
@@ -456,7 +460,7 @@ impl FileSystem for Fat {
     }
 
     fn deleted(&self, limit: usize) -> DeletedListing {
-        deleted::list(self, limit)
+        deleted(self, limit)
     }
 
     fn free_ranges(&self) -> Result<Vec<std::ops::Range<u64>>, EvidenceError> {

@@ -1,27 +1,7 @@
 //! Names: sixteen-bit letters of long names, and the code page of short ones.
 //!
-//! A long name is any sequence of sixteen-bit units, also one that is no text; the generalised UTF-8 used here (WTF-8)
-//! keeps a lone surrogate as three bytes, so that no two names become one. The code page of short names is recorded
-//! nowhere: 437 is what DOS, Linux and the tools assume, and plain ASCII reads the same in all.
-
-/// Sixteen-bit units as bytes: UTF-8, and a surrogate without its partner as its three bytes.
-pub(crate) fn wtf8(units: impl Iterator<Item = u16>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for letter in char::decode_utf16(units) {
-        match letter {
-            Ok(letter) => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-            Err(lone) => {
-                let [high, low] = lone.unpaired_surrogate().to_be_bytes();
-                out.extend([
-                    0xe0 | (high >> 4),
-                    0x80 | ((high & 0x0f) << 2) | (low >> 6),
-                    0x80 | (low & 0x3f),
-                ]);
-            }
-        }
-    }
-    out
-}
+//! The code page of short names is recorded nowhere: 437 is what DOS, Linux and the tools assume, and plain ASCII reads
+//! the same in all. Long names are sixteen-bit letters, shown as [`crate::wide`] does.
 
 /// The upper half of code page 437.
 const CP437: [char; 128] = [
@@ -125,12 +105,5 @@ mod tests {
             b"readme.TXT"
         );
         assert_eq!(short(*b"\x05\x81 A    TXT", plain), "σü A.TXT".as_bytes());
-    }
-
-    #[test]
-    fn units_that_are_no_text_stay_apart() {
-        assert_eq!(wtf8([0x61, 0xd83d, 0xdd12].into_iter()), "a\u{1f512}".as_bytes());
-        assert_eq!(wtf8([0xd800].into_iter()), [0xed, 0xa0, 0x80]);
-        assert_ne!(wtf8([0xd800].into_iter()), wtf8([0xd801].into_iter()));
     }
 }

@@ -9,6 +9,9 @@ use crate::fs::{Extent, Node, Stored};
 use crate::source::Source;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Most pieces of one file: 48 MiB of memory.
+const MAX_RUNS: usize = 4 << 20;
+
 /// The area of clusters; the first is number 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Heap {
@@ -80,6 +83,10 @@ impl Runs {
         let mut at = first;
         loop {
             if u64::from(runs.count) >= most {
+                return runs;
+            }
+            if runs.list.len() >= MAX_RUNS {
+                runs.broken = Some(format!("it lies in more than {MAX_RUNS} pieces"));
                 return runs;
             }
             if !table.holds(at) {

@@ -17,6 +17,9 @@ const MAX_COMPARED_BYTES: u64 = 64 << 20;
 /// Most free ranges kept: 64 MiB of them.
 const MAX_RANGES: usize = 4 << 20;
 
+/// Clusters kept track of: one bit for each is 64 MiB while a chain is followed.
+const MAX_CLUSTERS: u64 = 1 << 29;
+
 /// Size of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
@@ -31,13 +34,15 @@ pub(crate) enum Width {
 }
 
 impl Width {
-    /// How many entries a table of so many bytes has.
-    pub(crate) fn capacity(self, table_bytes: u64) -> u64 {
-        match self {
+    /// How many of so many clusters a table of so many bytes describes, and this reader has room to keep track of.
+    pub(crate) fn reachable(self, clusters: u64, table_bytes: u64) -> u32 {
+        let entries = match self {
             Self::Bits12 => table_bytes.saturating_mul(2).checked_div(3).unwrap_or(0),
             Self::Bits16 => table_bytes / 2,
             Self::Bits28 | Self::Bits32 => table_bytes / 4,
-        }
+        };
+        let most = clusters.min(entries.saturating_sub(2)).min(MAX_CLUSTERS);
+        u32::try_from(most).unwrap_or(0)
     }
 
     /// Where the entry of a cluster begins, in bytes from the start of the table.

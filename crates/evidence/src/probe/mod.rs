@@ -87,7 +87,7 @@ impl ContentKind {
             Self::Btrfs => true,
             Self::Ntfs => true,
             Self::Fat12 | Self::Fat16 | Self::Fat32 => true,
-            Self::Exfat => false,
+            Self::Exfat => true,
             Self::Iso9660 => false,
             Self::Squashfs => true,
             Self::Erofs => false,
