@@ -44,7 +44,7 @@ for bits in 12 16 32; do
 done
 rm -f corpus/exfat/exfat
 truncate -s 256K corpus/exfat/exfat
-mkfs.exfat -q -b 4K -c 512 -L E corpus/exfat/exfat > /dev/null
+mkfs.exfat -b 4K -c 512 -L E corpus/exfat/exfat > /dev/null
 # Files get in through exfat-fuse, which wants root and a loop device.
 if [ "$(id -u)" = 0 ] && device=$(losetup --find --show corpus/exfat/exfat); then
     mkdir "$work/mounted"

@@ -78,7 +78,10 @@ impl Drop for Mounted {
 }
 
 /// Fields of a body file that fls and we both tell: path, node, size, times accessed, modified, born.
-fn fls(image: &Path) -> Option<Vec<(String, u64, u64, [i64; 3])>> {
+type Line = (String, u64, u64, [i64; 3]);
+
+/// What fls tells.
+fn fls(image: &Path) -> Option<Vec<Line>> {
     let out = run(&tool("fls")?, &["-r", "-m", "/", text(image)], "");
     let parse = |line: &str| {
         let fields: Vec<&str> = line.split('|').collect();
