@@ -130,6 +130,11 @@ impl Siblings for Folder {
     }
 }
 
+/// What is known of the disk with this name, if it is one.
+pub(crate) fn known_disk(name: &str, guard: &Guard) -> Option<Disk> {
+    guard.disk(&name.parse().ok()?).ok()
+}
+
 /// On the booted stick, every locked disk that is not among `known`: a volume may spread over it.
 ///
 /// # Errors

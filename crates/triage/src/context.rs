@@ -236,7 +236,7 @@ impl<'a> Context<'a> {
             mitre: rule.mitre.clone(),
             path,
             path_hex,
-            inode: item.map(|item| item.metadata.node),
+            inode: item.and_then(|item| self.root.fs.node_name(item.metadata.node).parse().ok()),
             line: spot.line,
             offset_bytes: spot.offset_bytes,
             rights: item.map(|item| {

@@ -34,7 +34,7 @@ use evidence::{FileSystem, Place, Problem, ProblemKind};
 use root::Root;
 
 /// What to do and how far to go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Bounds of the inventory walk.
     pub limits: Limits,
@@ -42,6 +42,9 @@ pub struct Options {
     pub digests: Digests,
     /// Largest file that is hashed, in bytes.
     pub largest_hashed_bytes: u64,
+    /// Parts of the system that are not in the tree, if the caller put the tree together; else every mount point of the
+    /// system's fstab counts as missing.
+    pub unreached: Option<Vec<String>>,
 }
 
 /// Whether packaged files are hashed.
@@ -59,6 +62,7 @@ impl Default for Options {
             limits: Limits::default(),
             digests: Digests::Compare,
             largest_hashed_bytes: 512 << 20,
+            unreached: None,
         }
     }
 }
@@ -77,10 +81,13 @@ pub fn run(fs: &dyn FileSystem, options: &Options) -> Report {
     });
     findings.dedup();
     let system = evidence::os::find(fs);
-    coverage.not_examined = system.iter().flat_map(|system| other_mounts(&system.fstab)).collect();
+    coverage.not_examined = options
+        .unreached
+        .clone()
+        .unwrap_or_else(|| system.iter().flat_map(|system| other_mounts(&system.fstab)).collect());
     let mut problems = root.problems.take();
     for mount in &coverage.not_examined {
-        let text = format!("{mount} is on another volume and was not examined");
+        let text = format!("{mount} was not examined");
         problems.push(Problem::new(ProblemKind::Refused, Place::Path(mount.as_str().into()), text));
     }
     problems.sort();

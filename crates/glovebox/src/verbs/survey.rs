@@ -1,6 +1,9 @@
 //! `glovebox survey`: the machine, its disks, and what is on them, without changing anything.
 
 use evidence::disk::{DiskView, Volume};
+use evidence::map::origin_text;
+use evidence::stack::{Layer, Origin, Stack};
+use evidence::{View, system};
 use guard::{Disk, Guard, LockState};
 use serde::Serialize;
 
@@ -31,6 +34,8 @@ struct Examined<'a> {
     /// A disk with the identity of the stick: the stick itself, or a copy of it.
     bears_stick_identity: bool,
     view: Option<&'a DiskView>,
+    /// A drive with nothing in it.
+    no_medium: bool,
     problem: Option<String>,
 }
 
@@ -57,34 +62,57 @@ impl Args {
         let stick = identity::stick().and_then(|stick| identity::field(&stick, "disk_guid"));
         let mut exit = Exit::Clean;
         let mut bearers = Vec::new();
+        let mut disks = Vec::new();
+        let mut unopened = Vec::new();
         for name in &names {
             let known = status.disks.iter().find(|disk| disk.name.as_str() == name);
-            let (view, problem) = match look(name, &guard) {
-                Ok(view) => (Some(view), None),
-                Err(failure) if self.targets.is_empty() => (None, Some(failure.text())),
+            if known.is_some_and(|disk| disk.size_bytes == 0) {
+                unopened.push((name, None));
+                continue;
+            }
+            match target::disk_source(name, &guard) {
+                Ok(disk) => disks.push(disk),
+                Err(failure) if self.targets.is_empty() => {
+                    exit = Exit::Partial;
+                    unopened.push((name, Some(failure.text())));
+                }
                 Err(failure) => return Err(failure),
-            };
-            let bears = view.as_ref().is_some_and(|view| {
-                view.table.disk_id.is_some()
-                    && view.table.disk_id.as_deref().map(str::to_lowercase)
-                        == stick.as_deref().map(str::to_lowercase)
-            });
+            }
+        }
+        let stack = Stack::examine(&disks, &[]);
+        for layer in stack.layers.iter().filter(|layer| layer.origin == Origin::Disk) {
+            let view = &layer.view;
+            let bears = view.table.disk_id.is_some()
+                && view.table.disk_id.as_deref().map(str::to_lowercase)
+                    == stick.as_deref().map(str::to_lowercase);
             if bears {
-                bearers.push(name.clone());
+                bearers.push(layer.disk.clone());
             }
-            if problem.is_some()
-                || view.as_ref().is_some_and(|view| view.problems().next().is_some())
-            {
-                exit = Exit::Partial;
-            }
+            let known = status.disks.iter().find(|disk| disk.name.as_str() == layer.disk);
             let examined = Examined {
-                target: name,
+                target: &layer.disk,
                 disk: known,
                 bears_stick_identity: bears,
-                view: view.as_ref(),
+                view: Some(view),
+                no_medium: false,
+                problem: None,
+            };
+            self.format.record("disk", &examined, || disk_text(&examined))?;
+        }
+        for (name, problem) in unopened {
+            let examined = Examined {
+                target: name,
+                disk: status.disks.iter().find(|disk| disk.name.as_str() == name),
+                bears_stick_identity: false,
+                view: None,
+                no_medium: problem.is_none(),
                 problem,
             };
             self.format.record("disk", &examined, || disk_text(&examined))?;
+        }
+        self.above(&stack)?;
+        if stack.problems().next().is_some() {
+            exit = Exit::Partial;
         }
         if bearers.len() > 1 {
             say(&paint(
@@ -98,11 +126,49 @@ impl Args {
         }
         Ok(exit)
     }
+
+    /// What was put together from the disks: arrays, logical volumes, systems.
+    fn above(&self, stack: &Stack) -> Result<(), Failure> {
+        for layer in stack.layers.iter().filter(|layer| layer.origin != Origin::Disk) {
+            self.format.record("layer", layer, || layer_text(layer))?;
+        }
+        for closed in &stack.closed {
+            self.format.record("closed", closed, || {
+                let text = format!("\n{}  {}", closed.address, closed.description);
+                paint(&text, Colour::Yellow)
+            })?;
+        }
+        for system in system::find(stack, View::Recovered) {
+            self.format.record("system", &system, || {
+                format!(
+                    "\nsystem {} on {}: {}, host {}, {} further volumes in place, {} not reached",
+                    system.name,
+                    system.root,
+                    system.identity.name,
+                    system.identity.hostname.as_deref().unwrap_or("unknown"),
+                    system.mounts.len(),
+                    system.unreached.len()
+                )
+            })?;
+        }
+        Ok(())
+    }
 }
 
-fn look(name: &str, guard: &Guard) -> Result<DiskView, Failure> {
-    let target = target::open(name, guard)?;
-    Ok(evidence::disk::examine(&target.source()?))
+fn layer_text(layer: &Layer) -> String {
+    let mut text = format!(
+        "\n{}  {}  {}",
+        paint(&format!("{}:{}", layer.disk, layer.label), Colour::Bold),
+        size(layer.view.size_bytes),
+        origin_text(&layer.origin)
+    );
+    for volume in &layer.view.volumes {
+        text.push_str(&volume_text(&layer.view, volume));
+    }
+    for problem in layer.problems.iter().chain(layer.view.problems()) {
+        text.push_str(&paint(&format!("\n  problem: {problem}"), Colour::Yellow));
+    }
+    text
 }
 
 fn machine_text(machine: &Machine) -> String {
@@ -183,6 +249,9 @@ fn disk_text(examined: &Examined<'_>) -> String {
     }
     if examined.bears_stick_identity {
         text.push_str("\n  bears the identity of this stick");
+    }
+    if examined.no_medium {
+        text.push_str("\n  no medium in it");
     }
     if let Some(problem) = &examined.problem {
         text.push_str(&paint(&format!("\n  problem: {problem}"), Colour::Yellow));

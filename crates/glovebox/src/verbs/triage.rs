@@ -1,10 +1,7 @@
 //! `glovebox triage`: what an intruder left on an installed system, from its disk alone.
 
-use std::sync::Arc;
-
 use casebook::{Completion, Item, Outcome, OutcomeKind};
-use evidence::Source;
-use evidence::disk::{DiskView, Volume};
+use evidence::fs::{FileSystem, Node};
 use guard::Guard;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -12,23 +9,24 @@ use triage::{Finding, Options, Report, Severity};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::opened::{Opened, Reading};
 use crate::output::{Colour, Format, paint, say};
 use crate::session::Chosen;
-use crate::target::{self, Target};
+use crate::target;
 use crate::{acting, clock};
 
 /// Find what an intruder left on a disk or image
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The disk, such as sda, or an image file
-    #[arg(value_name = "DISK|IMAGE")]
+    /// The disk, such as sda, or an image file; with a volume or system
+    /// behind a colon (sda:2, sda:os1) only that one
+    #[arg(value_name = "ADDRESS")]
     source: String,
-    /// Only this partition (default: every one with an installed system)
-    #[arg(long, value_name = "NUMBER")]
-    partition: Option<u32>,
     /// Show findings of this severity and worse
     #[arg(long, value_enum, default_value = "low")]
     least: Least,
+    #[command(flatten)]
+    reading: Reading,
     #[command(flatten)]
     chosen: Chosen,
     #[command(flatten)]
@@ -59,7 +57,8 @@ impl From<Least> for Severity {
 #[derive(Serialize)]
 struct Line<'a> {
     source: &'a str,
-    partition: Option<u32>,
+    /// Where its tree is addressed.
+    address: &'a str,
     #[serde(flatten)]
     finding: &'a Finding,
 }
@@ -67,16 +66,17 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct Summary<'a> {
     source: &'a str,
-    partition: Option<u32>,
+    /// Where its tree is addressed.
+    address: &'a str,
     system: &'a Option<evidence::os::InstalledSystem>,
     findings: usize,
     coverage: &'a triage::Coverage,
     problems: &'a [evidence::Problem],
 }
 
-/// The report on one volume.
+/// The report on one tree.
 struct Examined {
-    partition: Option<u32>,
+    address: String,
     report: Report,
 }
 
@@ -87,28 +87,27 @@ impl Args {
     /// If the source cannot be opened or nothing on it can be read.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let guard = Guard::connect()?;
-        let target = target::open(&self.source, &guard)?;
-        let source = target.source()?;
+        let address = target::address(&self.source);
         let started = clock::now();
-        let view = evidence::examine(&source);
-        let examined = self.examine(&source, &view)?;
+        let opened = self.reading.open(&address, &guard)?;
+        let examined = self.examine(&opened, &address)?;
         let least = Severity::from(self.least);
         for one in &examined {
-            self.show(&target.name, one, least)?;
+            self.show(&opened.name, one, least)?;
         }
-        let skipped = self.unread(&view);
+        let skipped = if address.label.is_none() { unread(&opened) } else { Vec::new() };
         for text in &skipped {
             say(&paint(&format!("not examined: {text}"), Colour::Yellow));
         }
         if self.chosen.path().is_some() {
-            self.record(&guard, &target, &started, &examined, &skipped)?;
+            self.record(&guard, &opened, &started, &examined, &skipped)?;
         }
         let adverse = examined
             .iter()
             .flat_map(|one| &one.report.findings)
             .any(|finding| finding.severity < Severity::Info);
         let partial = !skipped.is_empty()
-            || view.problems().next().is_some()
+            || opened.stack.problems().next().is_some()
             || examined.iter().any(|one| !one.report.problems.is_empty());
         Ok(if adverse {
             Exit::Findings
@@ -119,58 +118,48 @@ impl Args {
         })
     }
 
-    fn examine(&self, source: &Arc<dyn Source>, view: &DiskView) -> Result<Vec<Examined>, Failure> {
-        let wanted = |volume: &&Volume| match self.partition {
-            Some(number) => volume.partition == Some(number),
-            None => volume.system.is_some(),
-        };
+    fn examine(
+        &self,
+        opened: &Opened,
+        address: &evidence::address::Address,
+    ) -> Result<Vec<Examined>, Failure> {
+        if address.label.is_some() || address.object.is_some() {
+            let found = opened.tree(address)?.find(address.object.as_ref())?;
+            let below = below(&found.tree.fs, found.node);
+            let report = triage::run(&below, &Options::default());
+            return Ok(vec![Examined { address: found.tree.address, report }]);
+        }
         let mut examined = Vec::new();
-        for volume in view.volumes.iter().filter(wanted) {
-            let files = evidence::disk::open(source, volume)?;
-            let report = triage::run(&*files, &Options::default());
-            examined.push(Examined { partition: volume.partition, report });
+        for system in opened.systems() {
+            let missing = |one: &evidence::system::Unreached| format!("{} ({})", one.path, one.why);
+            let unreached = Some(system.unreached.iter().map(missing).collect());
+            let options = Options { unreached, ..Options::default() };
+            let report = triage::run(&*system.tree, &options);
+            let address = format!("{}:{}", opened.name, system.name);
+            examined.push(Examined { address, report });
         }
         if examined.is_empty() {
-            let mut failure = Failure::new(match self.partition {
-                Some(number) => format!("{} has no partition {number}", self.source),
-                None => {
-                    format!("no installed system that can be read was found on {}", self.source)
-                }
-            });
-            for problem in view.problems() {
-                failure = failure.hint(format!("problem: {problem}"));
+            let mut failure = Failure::new(format!(
+                "no installed system that can be read was found on {}",
+                opened.name
+            ));
+            for (address, problem) in opened.stack.problems() {
+                failure = failure.hint(format!("problem on {address}: {problem}"));
             }
-            return Err(failure.hint(format!("glovebox survey {}", self.source)));
+            return Err(failure.hint(format!("glovebox ls {}", opened.name)));
         }
         Ok(examined)
-    }
-
-    /// Volumes that hold something this version cannot read files from: said, never passed over.
-    fn unread(&self, view: &DiskView) -> Vec<String> {
-        view.volumes
-            .iter()
-            .filter(|volume| self.partition.is_none() && !volume.is_readable())
-            .filter(|volume| !volume.contents.is_empty())
-            .map(|volume| {
-                let kinds: Vec<String> =
-                    volume.contents.iter().map(|content| format!("{:?}", content.kind)).collect();
-                let place = volume
-                    .partition
-                    .map_or("the whole source".to_owned(), |number| format!("partition {number}"));
-                format!("{place} ({})", kinds.join(", "))
-            })
-            .collect()
     }
 
     fn show(&self, source: &str, one: &Examined, least: Severity) -> Result<(), Failure> {
         let report = &one.report;
         for finding in report.findings.iter().filter(|finding| finding.severity <= least) {
-            let line = Line { source, partition: one.partition, finding };
+            let line = Line { source, address: &one.address, finding };
             self.format.record("finding", &line, || finding_text(finding))?;
         }
         let summary = Summary {
             source,
-            partition: one.partition,
+            address: &one.address,
             system: &report.system,
             findings: report.findings.len(),
             coverage: &report.coverage,
@@ -183,32 +172,32 @@ impl Args {
     fn record(
         &self,
         guard: &Guard,
-        target: &Target,
+        opened: &Opened,
         started: &casebook::Timestamp,
         examined: &[Examined],
         skipped: &[String],
     ) -> Result<(), Failure> {
         let (case, signer) = self.chosen.open()?;
-        let input = target.disk.as_ref().map_or_else(
+        let input = target::known_disk(&opened.name, guard).as_ref().map_or_else(
             || Item {
-                name: target.name.clone(),
+                name: opened.name.clone(),
                 size_bytes: None,
                 digests: hashing::Digests::default(),
                 facts: Value::Null,
             },
             acting::disk_item,
         );
-        let arguments = json!({ "source": target.name, "partition": self.partition });
+        let arguments = json!({ "source": self.source, "view": self.reading.view() });
         let who = acting::who(&case);
         let mut draft = acting::draft(&who, guard, "triage", arguments, vec![input])?;
         draft.started = started.clone();
         let act = case.begin(draft, &signer)?;
-        let exhibit = act.new_exhibit(&format!("triage-{}", target.name))?;
+        let exhibit = act.new_exhibit(&format!("triage-{}", opened.name))?;
         let mut lines = Vec::new();
         for one in examined {
             serde_json::to_writer(
                 &mut lines,
-                &json!({ "partition": one.partition, "report": one.report }),
+                &json!({ "address": one.address, "report": one.report }),
             )?;
             lines.push(b'\n');
         }
@@ -232,6 +221,26 @@ impl Args {
         act.finish(end)?;
         Ok(())
     }
+}
+
+/// The tree below a directory, as a root of its own.
+fn below(fs: &std::sync::Arc<dyn FileSystem>, node: Node) -> evidence::fs::MountTree {
+    evidence::fs::MountTree::new(std::sync::Arc::clone(fs), node)
+}
+
+/// Volumes that hold something this version cannot read files from: said, never passed over.
+fn unread(opened: &Opened) -> Vec<String> {
+    let stack = &opened.stack;
+    let closed = stack.closed.iter().map(|one| format!("{} ({})", one.address, one.description));
+    let unread = stack.volumes().filter(|id| !stack.is_readable(*id)).filter_map(|id| {
+        let deciding = stack.volume(id)?.contents.first()?;
+        let whole = matches!(
+            deciding.kind.class(),
+            evidence::probe::ContentClass::FileSystem | evidence::probe::ContentClass::Swap
+        );
+        whole.then(|| format!("{} ({:?})", stack.address(id), deciding.kind))
+    });
+    closed.chain(unread).collect()
 }
 
 fn finding_text(finding: &Finding) -> String {
@@ -266,9 +275,8 @@ fn summary_text(summary: &Summary<'_>, findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|one| one.severity == severity).count();
     let coverage = summary.coverage;
     let mut text = format!(
-        "\n{}{}: {} critical, {} high, {} medium, {} low, {} info",
-        summary.source,
-        summary.partition.map_or_else(String::new, |number| format!(" partition {number}")),
+        "\n{}: {} critical, {} high, {} medium, {} low, {} info",
+        summary.address,
         count(Severity::Critical),
         count(Severity::High),
         count(Severity::Medium),
