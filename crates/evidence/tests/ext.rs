@@ -5,13 +5,14 @@ mod support;
 
 use evidence::ext::Ext;
 use evidence::fs::tree::{self, LastLink, Limits};
-use evidence::fs::{FileKind, FileSystem, RawPath};
+use evidence::fs::{FileKind, FileSystem, RawPath, View};
 use evidence::{MemSource, ProblemKind, Source};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use support::{Random, blank, open, run, text, tool};
+use support::population::{self, Abilities};
+use support::{Random, blank, facts, hostile, open, run, text, tool};
 
 /// A tree with what readers trip over: a hole, a large file, many names, long and odd names, links of both lengths.
 fn plant(directory: &Path) -> PathBuf {
@@ -46,10 +47,13 @@ fn plant(directory: &Path) -> PathBuf {
 }
 
 fn image(directory: &Path, options: &[&str]) -> Option<PathBuf> {
+    image_of(&plant(directory), directory, options)
+}
+
+fn image_of(tree: &Path, directory: &Path, options: &[&str]) -> Option<PathBuf> {
     let mke2fs = tool("mke2fs")?;
-    let tree = plant(directory);
     let image = blank(directory, "image", 64 << 20);
-    let mut all = vec!["-q", "-F", "-d", text(&tree)];
+    let mut all = vec!["-q", "-F", "-d", text(tree)];
     all.extend(options);
     all.push(text(&image));
     run(&mke2fs, &all, "");
@@ -105,6 +109,9 @@ fn kernel_contents(root: &Path) -> BTreeMap<Vec<u8>, (FileKind, u32, u64, Vec<u8
 
 #[test]
 fn every_layout_reads_as_the_tree_it_was_made_from() {
+    let planted = tempfile::tempdir().unwrap();
+    let tree = plant(planted.path());
+    let theirs = kernel_contents(&tree);
     for options in [
         &["-t", "ext2"][..],
         &["-t", "ext2", "-b", "1024"],
@@ -121,9 +128,9 @@ fn every_layout_reads_as_the_tree_it_was_made_from() {
         &["-t", "ext4", "-O", "bigalloc", "-b", "4096", "-C", "16384"],
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let Some(image) = image(directory.path(), options) else { return };
+        let Some(image) = image_of(&tree, directory.path(), options) else { return };
         let fs = Ext::open(open(&image)).unwrap();
-        let (ours, theirs) = (contents(&fs), kernel_contents(&directory.path().join("tree")));
+        let ours = contents(&fs);
         assert_eq!(
             ours.keys().collect::<Vec<_>>(),
             theirs.keys().collect::<Vec<_>>(),
@@ -437,21 +444,79 @@ fn a_link_of_four_gigabytes_is_refused() {
     assert_eq!(fs.read_link(node).unwrap_err().kind(), ProblemKind::Corrupt);
 }
 
+/// Independent tool: the running kernel's ext4, mounted from the same image.
 #[test]
 fn an_awkward_tree_is_shown_as_the_kernel_shows_it() {
-    // Independent tool: the running kernel's ext4, mounted from a copy of the image.
-    let Some(mkfs) = tool("mkfs.ext4") else { return };
-    let directory = tempfile::tempdir().unwrap();
-    let image = blank(directory.path(), "image", 96 << 20);
-    run(&mkfs, &["-q", "-F", "-O", "inline_data,ea_inode", text(&image)], "");
-    let Some(mounted) = support::kernel::mount(&image, "ext4", "rw") else { return };
-    support::population::plant(mounted.root(), support::population::Abilities::LINUX);
-    mounted.unmount();
-    let Some(mounted) = support::kernel::mount(&image, "ext4", "ro,noatime") else { return };
-    let theirs = support::facts::kernels(mounted.root());
-    mounted.unmount();
-    let fs = Ext::open(open(&image)).unwrap();
-    let (ours, problems) = support::facts::ours(&fs);
-    assert_eq!(problems, []);
-    support::facts::compare(&ours, &theirs, "ext4");
+    let Some(mkfs) = tool("mke2fs") else { return };
+    let old = population::Abilities { times: (-(1 << 31), (1 << 31) - 1), ..Abilities::LINUX };
+    // Without room in the inode, attributes share one block of the file system.
+    let narrow = Abilities { xattr_bytes: 300, ..Abilities::LINUX };
+    let small = Abilities { many: 300, ..old };
+    for (options, abilities) in [
+        (&["-t", "ext4", "-O", "inline_data,ea_inode"][..], Abilities::LINUX),
+        (&["-t", "ext4", "-b", "1024", "-O", "ea_inode,large_dir,meta_bg,^resize_inode"], narrow),
+        (&["-t", "ext4", "-b", "2048", "-I", "512", "-O", "^64bit"], narrow),
+        (&["-t", "ext4", "-O", "bigalloc,^metadata_csum,uninit_bg", "-C", "65536"], narrow),
+        (&["-t", "ext4", "-O", "^extent,^64bit,^flex_bg,^has_journal"], narrow),
+        (&["-t", "ext3", "-I", "128"], Abilities { xattr_bytes: 300, ..small }),
+        (&["-t", "ext2", "-b", "1024", "-I", "128"], Abilities { xattr_bytes: 0, ..small }),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let image = blank(directory.path(), "image", 96 << 20);
+        run(&mkfs, &[&["-q", "-F", "-N", "8192"], options, &[text(&image)]].concat(), "");
+        let Some(mounted) = support::kernel::mount(&image, "ext4", "rw") else { return };
+        population::plant(mounted.root(), abilities);
+        mounted.unmount();
+        let Some(mounted) = support::kernel::mount(&image, "ext4", "ro,noatime") else { return };
+        let theirs = facts::kernels(mounted.root());
+        mounted.unmount();
+        let fs = Ext::open(open(&image)).unwrap();
+        assert_eq!(fs.problems(), [], "{options:?}");
+        let (mut ours, problems) = facts::ours(&fs);
+        assert_eq!(problems, [], "{options:?}");
+        if options.contains(&"128") {
+            // The kernel makes up no time of creation where there is none.
+            assert!(ours.values_mut().all(|facts| facts.born.is_none()), "{options:?}");
+        }
+        facts::compare(&ours, &theirs, &format!("{options:?}"));
+    }
+}
+
+/// Only us: whatever the bytes, every call ends, soon and within bounds. The images hold every structure there is.
+#[test]
+fn damaged_images_are_survived_by_every_call() {
+    let (Some(mke2fs), Some(debugfs)) = (tool("mke2fs"), tool("debugfs")) else { return };
+    for (number, options) in [
+        &["-t", "ext4", "-b", "1024", "-O", "inline_data,ea_inode"][..],
+        &["-t", "ext4", "-b", "1024", "-J", "size=1"],
+        &["-t", "ext2", "-b", "1024"],
+        &["-t", "ext4", "-b", "1024", "-O", "bigalloc,^has_journal", "-C", "4096"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let tree = directory.path().join("small");
+        std::fs::create_dir_all(tree.join("a/b")).unwrap();
+        std::fs::write(tree.join("a/file"), Random(3).bytes(300_000)).unwrap();
+        for index in 0..40 {
+            std::fs::write(tree.join(format!("a/b/name-number-{index}")), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("x".repeat(100), tree.join("link")).unwrap();
+        let image = blank(directory.path(), "image", 3 << 20);
+        let planted = ["-q", "-F", "-N", "64", "-d", text(&tree)];
+        run(&mke2fs, &[&planted, options, &[text(&image)]].concat(), "");
+        let block = directory.path().join("block");
+        std::fs::write(&block, vec![b'A'; 1024]).unwrap();
+        let journal = format!("jo -c\njw -b 900 {}\njc\n", text(&block));
+        let script = "ea_set a/file user.note hello\nrm a/b/name-number-7\nssv last_orphan 15\n";
+        let journal = if options.contains(&"-J") { journal.as_str() } else { "" };
+        run(&debugfs, &["-w", "-f", "-", text(&image)], &format!("{script}{journal}"));
+        let image = std::fs::read(&image).unwrap();
+        for view in [View::Recovered, View::Raw] {
+            hostile::mutate(&image, 60, number as u64 + 1, &|source| {
+                evidence::ext::open(source, view)
+            });
+        }
+    }
 }
