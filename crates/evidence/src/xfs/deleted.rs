@@ -20,7 +20,7 @@ const ORPHANS: &str = "/$OrphanFiles/";
 
 pub(super) fn list(xfs: &Xfs, limit: usize) -> DeletedListing {
     let mut out = DeletedListing::default();
-    let mut named = BTreeSet::new();
+    let mut named = BTreeMap::new();
     names(xfs, limit, &mut out, &mut named);
     for group in ag::groups(xfs) {
         unlinked(xfs, group, &mut out, &mut named);
@@ -39,7 +39,7 @@ pub(super) fn list(xfs: &Xfs, limit: usize) -> DeletedListing {
 }
 
 /// Names in the free room of every directory still in use.
-fn names(xfs: &Xfs, limit: usize, out: &mut DeletedListing, named: &mut BTreeSet<Node>) {
+fn names(xfs: &Xfs, limit: usize, out: &mut DeletedListing, named: &mut BTreeMap<Node, usize>) {
     let mut directories = vec![(xfs.root(), RawPath::from("/"))];
     let problems =
         tree::walk(xfs, xfs.root(), &RawPath::from("/"), Limits::default(), &mut |visit| {
@@ -74,7 +74,7 @@ fn names(xfs: &Xfs, limit: usize, out: &mut DeletedListing, named: &mut BTreeSet
             if out.entries.len() > limit {
                 return;
             }
-            named.extend(node);
+            named.extend(node.map(|node| (node, out.entries.len())));
             out.entries.push(entry(xfs, path.join(&name), node));
         }
     }
@@ -127,7 +127,7 @@ fn entry(xfs: &Xfs, path: RawPath, node: Option<Node>) -> Deleted {
 }
 
 /// Inodes without a name that were still open when the machine stopped: whole, with type, size and content.
-fn unlinked(xfs: &Xfs, group: u64, out: &mut DeletedListing, named: &mut BTreeSet<Node>) {
+fn unlinked(xfs: &Xfs, group: u64, out: &mut DeletedListing, named: &mut BTreeMap<Node, usize>) {
     let nodes = match ag::unlinked(xfs, group) {
         Ok(nodes) => nodes,
         Err(error) => {
@@ -136,21 +136,28 @@ fn unlinked(xfs: &Xfs, group: u64, out: &mut DeletedListing, named: &mut BTreeSe
         }
     };
     for node in nodes {
-        let known = out.entries.iter_mut().find(|entry| entry.node == Some(node));
-        if let Some(known) = known {
-            known.is_reused = false;
-        } else {
-            let mut entry =
-                entry(xfs, RawPath::from(format!("{ORPHANS}{node}").as_str()), Some(node));
-            entry.is_reused = false;
-            out.entries.push(entry);
+        let next = out.entries.len();
+        let at = *named.entry(node).or_insert(next);
+        if at == next {
+            let path = RawPath::from(format!("{ORPHANS}{node}").as_str());
+            out.entries.push(entry(xfs, path, Some(node)));
         }
-        named.insert(node);
+        if let Some(entry) = out.entries.get_mut(at) {
+            // In use, but by nobody else; losing its last name was the last change of it.
+            entry.is_reused = false;
+            entry.deleted = entry.metadata.as_ref().and_then(|metadata| metadata.changed);
+        }
     }
 }
 
 /// Freed inodes that once were in use, which their time of change shows, and that no name left in a directory names.
-fn freed(xfs: &Xfs, group: u64, limit: usize, out: &mut DeletedListing, named: &BTreeSet<Node>) {
+fn freed(
+    xfs: &Xfs,
+    group: u64,
+    limit: usize,
+    out: &mut DeletedListing,
+    named: &BTreeMap<Node, usize>,
+) {
     let chunks = match ag::chunks(xfs, group) {
         Ok(chunks) => chunks,
         Err(error) => {
@@ -163,7 +170,7 @@ fn freed(xfs: &Xfs, group: u64, limit: usize, out: &mut DeletedListing, named: &
             return;
         }
         let Ok(inode) = inode::read_any(xfs, node) else { continue };
-        if named.contains(&node) || inode.mode() != 0 || inode.changed() == Time::default() {
+        if named.contains_key(&node) || inode.mode() != 0 || inode.changed() == Time::default() {
             continue;
         }
         out.entries.push(entry(
