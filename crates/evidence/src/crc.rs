@@ -44,6 +44,11 @@ pub(crate) fn crc32(data: &[u8]) -> u32 {
     !update(&IEEE, u32::MAX, data)
 }
 
+/// CRC-32 continued from `seed`, without the final inversion: that is how LVM2 uses it.
+pub(crate) fn crc32_from(seed: u32, data: &[u8]) -> u32 {
+    update(&IEEE, seed, data)
+}
+
 /// Raw CRC-32C continued from `seed`, without the final inversion: that is how ext4 and its journal chain it.
 pub(crate) fn crc32c(seed: u32, data: &[u8]) -> u32 {
     update(&CASTAGNOLI, seed, data)

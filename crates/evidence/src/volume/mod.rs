@@ -8,6 +8,8 @@ mod crypt;
 pub mod luks;
 pub mod lvm;
 pub mod md;
+mod pieces;
+mod raid;
 
 use crate::problem::Problem;
 use crate::source::Source;

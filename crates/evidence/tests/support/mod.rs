@@ -61,6 +61,33 @@ pub(crate) fn open(path: &Path) -> Arc<dyn Source> {
     Arc::new(FileSource::new(file, 512).expect("sizing the image"))
 }
 
+/// Images `STEM.bin.gz` or `STEM-1.bin.gz` to `STEM-COUNT.bin.gz` of the folder named by `DISSECT_<package>_DATA`,
+/// unpacked; `None` and a message where there is none. They are fetched at test time because of their licence.
+pub(crate) fn dissect(
+    package: &str,
+    folder: &str,
+    stem: &str,
+    count: usize,
+) -> Option<Vec<Vec<u8>>> {
+    use std::io::Read;
+    let variable = format!("DISSECT_{package}_DATA");
+    let Some(root) = std::env::var_os(&variable) else {
+        eprintln!("skipped: no {variable}");
+        return None;
+    };
+    let names = match count {
+        1 => vec![format!("{stem}.bin.gz")],
+        _ => (1..=count).map(|number| format!("{stem}-{number}.bin.gz")).collect(),
+    };
+    let read = |name: &String| {
+        let packed = std::fs::read(Path::new(&root).join(folder).join(name)).expect("test image");
+        let mut bytes = Vec::new();
+        flate2::read::MultiGzDecoder::new(&packed[..]).read_to_end(&mut bytes).expect("unpacking");
+        bytes
+    };
+    Some(names.iter().map(read).collect())
+}
+
 /// A small generator with a fixed seed (xorshift64*), so that a failure can be repeated.
 pub(crate) struct Random(pub(crate) u64);
 

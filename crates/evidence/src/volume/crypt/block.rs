@@ -33,7 +33,10 @@ impl BlockCipher for Null {
 }
 
 fn keyed<C: KeyInit + BlockCipher + 'static>(key: &[u8]) -> Option<Box<dyn BlockCipher>> {
-    C::new_from_slice(key).ok().map(|cipher| Box::new(cipher) as Box<dyn BlockCipher>)
+    match C::new_from_slice(key) {
+        Ok(cipher) => Some(Box::new(cipher)),
+        Err(_) => None,
+    }
 }
 
 /// The cipher of this name with this key; `None` when the name or the length of the key is not known.
