@@ -247,8 +247,10 @@ impl FileSystem for Ntfs {
         } else {
             (kind::DATA, &b""[..])
         };
-        match object.first(kind, name) {
-            Some(attribute) => format!("{number}-{kind}-{}", attribute.id),
+        // System files such as `$ObjId` have an index of another name, and no content.
+        let any = || object.attributes().find(|attribute| attribute.kind == kind::INDEX_ROOT);
+        match object.first(kind, name).or_else(any) {
+            Some(attribute) => format!("{number}-{}-{}", attribute.kind, attribute.id),
             None => number.to_string(),
         }
     }

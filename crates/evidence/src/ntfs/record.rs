@@ -237,7 +237,8 @@ impl<'a> Iterator for AttributeWalk<'a> {
             return None;
         }
         let raw = all.slice(self.at, to_usize(u64::from(length)));
-        let attribute = (length >= 24).then(|| parse(kind, Fields(raw))).flatten();
+        // A slice that would leave the record comes back empty; it must not be taken for an attribute.
+        let attribute = (raw.len() >= 24).then(|| parse(kind, Fields(raw))).flatten();
         if attribute.is_none() {
             self.damage = Some(format!("attribute of type {kind:#x} at {} is malformed", self.at));
         }
