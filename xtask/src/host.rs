@@ -38,6 +38,8 @@ pub(crate) enum Tool {
     Mdadm,
     /// Programs of others that judge our formats in the tests.
     Oracles,
+    /// What benchmarks are planted and timed with.
+    Benchmarks,
 }
 
 impl Tool {
@@ -62,6 +64,7 @@ impl Tool {
             Self::Mtools => &[("mtools", "mcopy")],
             Self::Kmod => &[("kmod", "depmod")],
             Self::Mdadm => &[("mdadm", "mdadm")],
+            Self::Benchmarks => &[("python3", "python3"), ("time", "/usr/bin/time")],
             Self::Oracles => &[
                 ("cryptsetup-bin", "cryptsetup"),
                 ("dosfstools", "mkfs.fat"),

@@ -7,6 +7,7 @@
 
 mod apt;
 mod apt_sources;
+mod bench;
 mod build;
 mod cache;
 mod calendar;
@@ -65,6 +66,9 @@ enum Command {
     Sample(sample::Args),
     /// Boot the image beside the sample disk and do the whole job
     Demo,
+    /// Measure our programs beside their peers
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Run every test: units, then the booted image in virtual machines
     Test(test::Args),
     /// Check the house rules that no compiler checks
@@ -80,6 +84,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Repro(args) => repro::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Demo => demo::run(),
+        Command::Bench(command) => bench::run(&command),
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Check => check::run(),

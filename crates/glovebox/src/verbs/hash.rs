@@ -5,6 +5,10 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use evidence::fs::FileKind;
+use evidence::fs::digest::{self, Digested};
+use evidence::fs::tree::{Limits, Visit};
+use evidence::{Place, Problem, ProblemKind};
 use guard::{DiskName, Guard};
 use hashing::{Algorithm, Algorithms, Boundary, Digests, TreeOptions, digest_tree};
 use imaging::{Ending, FileSource, NullSink, Plan, ReadAt};
@@ -12,6 +16,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::opened::Reading;
 use crate::output::{Format, say};
 use crate::progress::Meter;
 use crate::target::{self, Meaning};
@@ -19,12 +24,14 @@ use crate::target::{self, Meaning};
 /// Compute digests of files, folders and disks
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Files, folders, or disks such as sda
-    #[arg(required = true, value_name = "FILE|FOLDER|DISK")]
+    /// Files, folders, disks such as sda, or what is inside: sda:2:/etc
+    #[arg(required = true, value_name = "FILE|FOLDER|DISK|ADDRESS")]
     targets: Vec<String>,
     /// Further digests beside SHA-256
     #[arg(long = "with", value_enum, value_name = "DIGEST")]
     with: Vec<Further>,
+    #[command(flatten)]
+    reading: Reading,
     #[command(flatten)]
     format: Format,
 }
@@ -71,7 +78,10 @@ impl Args {
             .fold(Algorithms::sha256(), |chosen, further| chosen.with((*further).into()));
         let mut exit = Exit::Clean;
         for word in &self.targets {
+            let address = target::address(word);
+            let inside = address.label.is_some() || address.object.is_some();
             let partial = match target::meaning(word, &guard) {
+                _ if inside => self.inside(word, &guard, &algorithms)?,
                 Meaning::Disk(name) => self.disk(&name, &guard, &algorithms)?,
                 Meaning::Path(path) => self.tree(&path, &algorithms)?,
             };
@@ -134,6 +144,70 @@ impl Args {
              glovebox image lists them"
         ));
         Ok(Exit::Partial)
+    }
+
+    /// A file or a tree inside a disk or image.
+    fn inside(&self, word: &str, guard: &Guard, algorithms: &Algorithms) -> Result<Exit, Failure> {
+        let found = self.reading.find(word, guard)?;
+        let fs = &*found.tree.fs;
+        let mut lines = io::BufWriter::new(io::stdout().lock());
+        let mut failure = None;
+        let mut problems = fs.problems().to_vec();
+        let mut show = |one: Digested| {
+            let path = one.visit.path.clone();
+            let holes = one.holes.iter().map(|hole| {
+                let text = format!(
+                    "{} bytes at {} could not be read and count as zeros: {}",
+                    hole.length_bytes, hole.offset_bytes, hole.why
+                );
+                Problem::new(ProblemKind::Io, Place::Path(path.clone()), text)
+            });
+            problems.extend(holes.chain(one.problem.clone()));
+            if failure.is_none() {
+                failure = self.line(&mut lines, &found.tree.address, &one).err();
+            }
+        };
+        let metadata = fs.metadata(found.node)?;
+        let met = if metadata.kind == FileKind::Directory {
+            let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            let start = (found.node, &found.path);
+            digest::walk(fs, start, Limits::default(), algorithms, threads, &mut show)
+        } else {
+            let (digests, holes) = digest::file(fs, found.node, metadata.size_bytes, algorithms)?;
+            let visit = Visit { path: found.path.clone(), metadata };
+            show(Digested { visit, digests: Some(digests), holes, problem: None });
+            Vec::new()
+        };
+        problems.extend(met);
+        if let Some(failure) = failure {
+            return Err(failure.into());
+        }
+        lines.flush()?;
+        for problem in &problems {
+            say(&format!("problem: {}: {problem}", found.tree.address));
+        }
+        Ok(if problems.is_empty() { Exit::Clean } else { Exit::Partial })
+    }
+
+    fn line(&self, out: &mut impl Write, address: &str, one: &Digested) -> io::Result<()> {
+        let Some(digests) = &one.digests else { return Ok(()) };
+        let target = format!("{address}:{}", one.visit.path);
+        if self.format.is_json() {
+            let body = Hashed {
+                target: &target,
+                size_bytes: one.visit.metadata.size_bytes,
+                unreadable_bytes: one.holes.iter().map(|hole| hole.length_bytes).sum(),
+                digests,
+            };
+            return self.format.record("hash", &body, String::new);
+        }
+        let several = digests.iter().count() > 1;
+        for digest in digests.iter() {
+            let kind =
+                if several { format!("  ({})", digest.algorithm().name()) } else { String::new() };
+            writeln!(out, "{}  {target}{kind}", digest.to_hex())?;
+        }
+        Ok(())
     }
 
     fn tree(&self, path: &Path, algorithms: &Algorithms) -> Result<Exit, Failure> {

@@ -1,0 +1,34 @@
+//! Benchmarks: our programs beside their named peers in one run, as ratios of medians.
+//!
+//! The machines are noisy, so contestants take turns and only ratios within one run count; nothing here fails because a
+//! machine is slow.
+
+mod contest;
+mod evidence;
+
+use anyhow::Result;
+
+/// What to measure.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Walking, hashing and streaming files of a disk, beside the kernel's mount and The Sleuth Kit
+    Evidence(Args),
+}
+
+/// How to measure.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Turns each contestant takes
+    #[arg(long, default_value_t = 5)]
+    pub(crate) turns: usize,
+    /// Write the table into docs/benchmarks
+    #[arg(long)]
+    pub(crate) record: bool,
+}
+
+/// Runs the benchmark.
+pub(crate) fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Evidence(args) => evidence::run(args),
+    }
+}
