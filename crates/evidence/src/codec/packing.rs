@@ -72,7 +72,10 @@ impl Packing {
                 self.fill(reader, out)
             }
             Self::MicroLzma => self.micro_lzma(packed, out),
-            Self::Lz4 => lz4_partial(packed, out),
+            // The kept crate is the faster one, but wants both ends to meet.
+            Self::Lz4 => {
+                lz4_flex::block::decompress_into(packed, out).or_else(|_| lz4_partial(packed, out))
+            }
             Self::Zstd => {
                 let reader = ruzstd::decoding::StreamingDecoder::new(packed)
                     .map_err(|error| self.error(error))?;
@@ -113,8 +116,11 @@ impl Packing {
         // No match reaches further back than the output is long.
         let window = u32::try_from(out.len()).unwrap_or(u32::MAX).max(4096);
         let stream = (&[0_u8][..]).chain(rest);
-        let reader = lzma_rust2::LzmaReader::new_with_props(stream, length, !first, window, None)
-            .map_err(|error| self.error(error))?;
+        let mut reader =
+            lzma_rust2::LzmaReader::new_with_props(stream, length, !first, window, None)
+                .map_err(|error| self.error(error))?;
+        // A caller that wants less than all may stop inside a match, which the decoder reports behind the last byte.
+        reader.set_defer_errors(true);
         self.fill(reader, out)
     }
 

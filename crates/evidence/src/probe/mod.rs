@@ -90,7 +90,7 @@ impl ContentKind {
             Self::Exfat => true,
             Self::Iso9660 => false,
             Self::Squashfs => true,
-            Self::Erofs => false,
+            Self::Erofs => true,
             _ => false,
         }
     }

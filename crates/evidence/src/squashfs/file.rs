@@ -187,7 +187,7 @@ fn read_tail(fs: &Squash, map: &Map, within: u64, part: &mut [u8]) -> Result<usi
         let end = tail.at.saturating_add(stored(tail.length));
         plain(fs, tail.at.saturating_add(from), end, part)?;
     } else {
-        copy(&*fs.packed_block(tail.at, tail.length)?, to_usize(from), tail.at, part)?;
+        copy(&fs.packed_block(tail.at, tail.length)?, to_usize(from), tail.at, part)?;
     }
     Ok(count)
 }
