@@ -19,11 +19,26 @@ fn mkfs() -> Option<PathBuf> {
     std::env::var_os("GLOVEBOX_MKFS_EROFS").map(PathBuf::from).or_else(|| tool("mkfs.erofs"))
 }
 
-/// The awkward tree and what EROFS has forms of its own for.
+/// The awkward tree, without what only takes time, and what EROFS has forms of its own for.
 fn planted(directory: &Path) -> PathBuf {
     let tree = directory.join("tree");
     std::fs::create_dir(&tree).unwrap();
-    population::plant(&tree, Abilities { times: (0, (1 << 33) - 1), ..Abilities::LINUX });
+    population::plant(
+        &tree,
+        Abilities { many: 500, times: (0, (1 << 33) - 1), ..Abilities::LINUX },
+    );
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(tree.join("large"))
+        .unwrap()
+        .set_len(700_001)
+        .unwrap();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(tree.join("sparse"))
+        .unwrap()
+        .set_len(5_000_003)
+        .unwrap();
     let flags = rustix::fs::XattrFlags::empty();
     for index in 0..20 {
         // The same attribute on many files becomes a shared one.
@@ -35,7 +50,7 @@ fn planted(directory: &Path) -> PathBuf {
     }
     // Something that packs well, badly, and not at all, in turns; and twice the same.
     let mut mixed = Vec::new();
-    for piece in 0..60_u64 {
+    for piece in 0..30_u64 {
         match piece % 3 {
             0 => mixed.extend(Random(piece + 1).bytes(20_000)),
             1 => mixed.extend(format!("line {piece} of many\n").repeat(3000).into_bytes()),
@@ -43,9 +58,9 @@ fn planted(directory: &Path) -> PathBuf {
         }
     }
     std::fs::write(tree.join("mixed"), &mixed).unwrap();
-    mixed.extend_from_within(1000..900_000);
+    mixed.extend_from_within(1000..400_000);
     std::fs::write(tree.join("repeated"), &mixed).unwrap();
-    let words: Vec<u8> = (0..400_000_u64)
+    let words: Vec<u8> = (0..200_000_u64)
         .map(|n| b"abcdefgh \n"[(Random(n / 7 + 1).next() % 10) as usize])
         .collect();
     std::fs::write(tree.join("words"), words).unwrap();
@@ -67,7 +82,8 @@ fn image(tree: &Path, options: &[&str]) -> Option<PathBuf> {
         return Some(image);
     }
     let why = String::from_utf8_lossy(&out.stderr);
-    eprintln!("skipped: mkfs.erofs {options:?}: {}", why.lines().next().unwrap_or_default());
+    let why = why.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    eprintln!("skipped: mkfs.erofs {options:?}: {}: {why}", out.status);
     None
 }
 
@@ -76,7 +92,8 @@ fn ours(fs: &dyn FileSystem) -> Tree {
     let (mut tree, problems) = facts::ours(fs);
     assert_eq!(problems, []);
     for facts in tree.values_mut() {
-        facts.node = fs.node_name(facts.node).parse().unwrap();
+        // The kernel has a number of its own for what stands in the metadata box.
+        facts.node = fs.node_name(facts.node).parse().unwrap_or(0);
         let time = facts.modified.or(facts.changed);
         (facts.accessed, facts.modified, facts.changed) = (time, time, time);
     }
@@ -91,8 +108,13 @@ fn judge(tree: &Path, variants: &[&[&str]]) -> usize {
         assert_eq!(fs.problems(), [], "{options:?}");
         let ours = ours(&*fs);
         let Some(mounted) = kernel::mount(&image, "erofs", "ro") else { continue };
-        let theirs = facts::kernels(mounted.root());
+        let mut theirs = facts::kernels(mounted.root());
         mounted.unmount();
+        for (path, facts) in &mut theirs {
+            if ours.get(path).is_some_and(|our| our.node == 0) {
+                facts.node = 0;
+            }
+        }
         facts::compare(&ours, &theirs, &format!("{options:?}"));
         judged += 1;
     }
@@ -164,7 +186,7 @@ fn other_methods_read_as_the_kernel_reads_them() {
             &["-zlz4", "-E48bit,legacy-compress"],
             &["-zzstd", "-C65536", "--zD"],
             &["-zlz4", "-m4096"],
-            &["-zlz4", "-m65536:zstd", "--MZ=id", "--zD"],
+            &["-zlz4", "-C65536", "-m65536:zstd", "--MZ=id", "--zD"],
         ],
     );
 }

@@ -183,7 +183,7 @@ impl Erofs {
         }
         let (each, count, pack_bytes) = if is_dense { (2, 16, 32_u64) } else { (4, 2, 8) };
         at = at.saturating_add(left.saturating_mul(each));
-        let pack_at = at & !(pack_bytes - 1);
+        let pack_at = at & !pack_bytes.saturating_sub(1);
         let mut raw = [0; 36];
         let part = raw.get_mut(..to_usize(pack_bytes)).unwrap_or_default();
         self.metadata_at(file.inode.node, pack_at, part)?;

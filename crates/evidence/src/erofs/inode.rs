@@ -77,8 +77,9 @@ pub(super) fn read(fs: &Erofs, node: Node) -> Result<Inode, EvidenceError> {
     let mode = f.le16(4);
     let is_directory = mode >> 12 == 4;
     let counted = f.le16(2);
-    let attributes_bytes =
-        if counted == 0 { 0 } else { 12 + u64::from(counted.saturating_sub(1)) * 4 };
+    let attributes_bytes = u64::from(counted)
+        .checked_sub(1)
+        .map_or(0, |more| more.saturating_mul(4).saturating_add(12));
     let attributes_at = at.saturating_add(if is_extended { 64 } else { 32 });
     let word = f.le32(16);
     // Bit 4 says that the one name need not be counted, which frees the field for the upper bits of the address.

@@ -182,10 +182,10 @@ impl Erofs {
         Ok(file)
     }
 
-    /// The number Linux shows: the slot, and with a metadata box twice that, the lowest bit telling which.
+    /// The number of the slot, and whether it is one of the metadata box.
     fn name_of(&self, node: Node) -> String {
-        let number = if self.superblock.metabox.is_some() { node.rotate_left(1) } else { node };
-        number.to_string()
+        let place = if node & IN_METABOX != 0 { "metabox-" } else { "" };
+        format!("{place}{}", node & !IN_METABOX)
     }
 }
 

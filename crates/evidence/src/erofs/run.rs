@@ -59,7 +59,9 @@ impl Erofs {
             Layout::Plain | Layout::Inline => {
                 let whole = match file.inode.layout {
                     // The last block, full or not, stands behind the inode.
-                    Layout::Inline => size.saturating_sub(1) & !(self.superblock.block_bytes() - 1),
+                    Layout::Inline => {
+                        size.saturating_sub(1) & !self.superblock.block_bytes().saturating_sub(1)
+                    }
                     _ => size,
                 };
                 if offset >= whole && file.inode.layout == Layout::Inline {
