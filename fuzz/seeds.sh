@@ -55,3 +55,37 @@ if [ "$(id -u)" = 0 ] && device=$(losetup --find --show corpus/exfat/exfat); the
     sleep 1
     losetup -d "$device"
 fi
+# XFS is at least 16 MiB: its seeds are the sectors that are not empty, each behind its number. The one with a log to
+# replay needs root and the kernel's XFS, and is left out where they are missing.
+mkdir -p corpus/xfs
+sectors() {
+    perl -e 'binmode STDIN; while (read STDIN, $s, 512) { print pack("v", $n), $s if $s =~ /[^\0]/; $n++ }' < "$1" > "$2"
+}
+{
+    printf 'none\n0 0\nd--755 0 0\nfile ---644 0 0 /etc/passwd\nlink l--777 0 0 %s\n' "$(printf 'x%.0s' $(seq 700))"
+    printf 'many d--755 0 0\n'
+    seq -f 'name-number-%g ---600 0 0 /dev/null' 90
+    printf '$\n$\n'
+} > "$work/prototype"
+for kind in crc=1 crc=0,finobt=0; do
+    truncate -s 0 "$work/xfs"
+    truncate -s 24M "$work/xfs"
+    mkfs.xfs -q -f --unsupported -d agcount=1 -l size=1400b -m "$kind" -p "$work/prototype" "$work/xfs" > /dev/null 2>&1
+    root=$(xfs_db -r -c 'sb 0' -c 'p rootino' "$work/xfs" 2> /dev/null | sed 's/.* //')
+    xfs_db -x -c "inode $root" -c 'attr_set -u -v 20 a' -c 'attr_set -r -v 3000 b' "$work/xfs" > /dev/null 2>&1
+    sectors "$work/xfs" "corpus/xfs/${kind%%,*}"
+done
+truncate -s 0 "$work/xfs"
+truncate -s 24M "$work/xfs"
+mkfs.xfs -q -f --unsupported -d agcount=1 -l size=1400b "$work/xfs" > /dev/null 2>&1
+mkdir "$work/xfs-mounted"
+if mount -t xfs -o loop "$work/xfs" "$work/xfs-mounted" 2> /dev/null; then
+    mkdir "$work/xfs-mounted/a" "$work/xfs-mounted/b"
+    seq 200 > "$work/xfs-mounted/a/file"
+    for name in $(seq 40); do : > "$work/xfs-mounted/b/name-$name"; done
+    rm "$work/xfs-mounted"/b/*3
+    sync -f "$work/xfs-mounted"
+    cp "$work/xfs" "$work/pulled"
+    umount "$work/xfs-mounted"
+    sectors "$work/pulled" corpus/xfs/log
+fi
