@@ -55,11 +55,12 @@ if [ "$(id -u)" = 0 ] && device=$(losetup --find --show corpus/exfat/exfat); the
     sleep 1
     losetup -d "$device"
 fi
-# XFS is at least 16 MiB: its seeds are the sectors that are not empty, each behind its number. The one with a log to
+# XFS is at least 16 MiB: its seeds are the sectors that are not empty (nor empty records, which a mount puts before the
+# log's head), each behind its number. The one with a log to
 # replay needs root and the kernel's XFS, and is left out where they are missing.
 mkdir -p corpus/xfs
 sectors() {
-    perl -e 'binmode STDIN; while (read STDIN, $s, 512) { print pack("v", $n), $s if $s =~ /[^\0]/; $n++ }' < "$1" > "$2"
+    perl -e 'binmode STDIN; while (read STDIN, $s, 512) { print pack("v", $n), $s if $s =~ /[^\0]/ && $s !~ /^\xfe\xed\xba\xbe.{8}\0{4}/s; $n++ }' < "$1" > "$2"
 }
 {
     printf 'none\n0 0\nd--755 0 0\nfile ---644 0 0 /etc/passwd\nlink l--777 0 0 %s\n' "$(printf 'x%.0s' $(seq 700))"
