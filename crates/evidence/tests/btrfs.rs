@@ -11,7 +11,7 @@ use evidence::fs::{FileSystem, View};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use support::facts::{self, Tree};
-use support::kernel::mount;
+use support::kernel::{mount, snapshot};
 use support::population::{self, Abilities};
 use support::{Random, blank, open, run, text, tool};
 
@@ -232,4 +232,149 @@ fn every_profile_reads_whole_and_with_devices_missing() {
             facts::compare(&ours(&fs, &theirs), &theirs, &format!("{profile} without {first}"));
         }
     }
+}
+
+/// What one step of the log test changes below the root.
+type Step = fn(&Path);
+
+fn sync(path: PathBuf) {
+    std::fs::File::open(path).unwrap().sync_all().unwrap();
+}
+
+/// Changes that end in an fsync, each on top of the ones before.
+const STEPS: [(&str, Step); 12] = [
+    ("a new file", |root| {
+        std::fs::write(root.join("dir/new"), Random(21).bytes(30_000)).unwrap();
+        sync(root.join("dir/new"));
+    }),
+    ("content appended, overwritten and cut", |root| {
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::OpenOptions::new().write(true).open(root.join("old-1")).unwrap();
+        file.write_at(&Random(22).bytes(5000), 100_000).unwrap();
+        file.write_at(&Random(23).bytes(9000), 8192).unwrap();
+        file.sync_all().unwrap();
+        let file = std::fs::OpenOptions::new().write(true).open(root.join("old-2")).unwrap();
+        file.set_len(12_345).unwrap();
+        file.sync_all().unwrap();
+    }),
+    ("a hole punched", |root| {
+        use rustix::fs::FallocateFlags;
+        let file = std::fs::OpenOptions::new().write(true).open(root.join("old-3")).unwrap();
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&file, flags, 4096, 40_960).unwrap();
+        file.sync_all().unwrap();
+    }),
+    ("attributes set and removed", |root| {
+        use rustix::fs::{XattrFlags, removexattr, setxattr};
+        setxattr(root.join("old-4"), "user.new", b"value", XattrFlags::empty()).unwrap();
+        removexattr(root.join("old-4"), "user.old").unwrap();
+        sync(root.join("old-4"));
+    }),
+    ("a file renamed", |root| {
+        std::fs::rename(root.join("old-5"), root.join("dir/renamed")).unwrap();
+        sync(root.join("dir/renamed"));
+    }),
+    ("a second name", |root| {
+        std::fs::hard_link(root.join("old-6"), root.join("dir/linked")).unwrap();
+        sync(root.join("dir/linked"));
+    }),
+    ("names removed from a directory", |root| {
+        std::fs::remove_file(root.join("many/name-3")).unwrap();
+        std::fs::remove_file(root.join("many/name-77")).unwrap();
+        std::fs::write(root.join("many/added"), "added").unwrap();
+        sync(root.join("many"));
+    }),
+    ("a new directory with a file", |root| {
+        std::fs::create_dir_all(root.join("fresh/deep")).unwrap();
+        std::fs::write(root.join("fresh/deep/file"), "fresh").unwrap();
+        std::os::unix::fs::symlink("file", root.join("fresh/deep/link")).unwrap();
+        sync(root.join("fresh/deep/file"));
+        sync(root.join("fresh/deep"));
+    }),
+    ("a file put in the place of another", |root| {
+        std::fs::write(root.join("dir/temporary"), "the new content").unwrap();
+        sync(root.join("dir/temporary"));
+        std::fs::rename(root.join("dir/temporary"), root.join("dir/target")).unwrap();
+        sync(root.join("dir"));
+    }),
+    ("two files that change names", |root| {
+        std::fs::rename(root.join("old-7"), root.join("swap")).unwrap();
+        std::fs::rename(root.join("old-8"), root.join("old-7")).unwrap();
+        std::fs::rename(root.join("swap"), root.join("old-8")).unwrap();
+        sync(root.join("old-7"));
+        sync(root.join("old-8"));
+    }),
+    ("a file in a subvolume", |root| {
+        std::fs::write(root.join("sub/new"), "in a subvolume").unwrap();
+        sync(root.join("sub/new"));
+    }),
+    ("many new files", |root| {
+        for index in 0..400 {
+            std::fs::write(root.join(format!("many/more-{index}")), format!("{index}")).unwrap();
+        }
+        sync(root.join("many"));
+        std::fs::set_permissions(
+            root.join("dir"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o2750),
+        )
+        .unwrap();
+        sync(root.join("dir"));
+    }),
+];
+
+/// Vouched for by an independent tool: a copy taken while mounted holds the log; the kernel replays it on that copy.
+#[test]
+fn the_log_tree_reads_as_the_kernel_replays_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(image) = mkfs(directory.path(), "image", 160, &[]) else { return };
+    let Some(mounted) = mount(&image, "btrfs", "rw,noatime,commit=3600") else { return };
+    let root = mounted.root();
+    for name in ["dir", "many"] {
+        std::fs::create_dir(root.join(name)).unwrap();
+    }
+    for index in 1..9 {
+        std::fs::write(root.join(format!("old-{index}")), Random(index).bytes(70_000)).unwrap();
+    }
+    rustix::fs::setxattr(root.join("old-4"), "user.old", b"1", rustix::fs::XattrFlags::empty())
+        .unwrap();
+    std::fs::write(root.join("dir/target"), "the old content").unwrap();
+    for index in 0..120 {
+        std::fs::write(root.join(format!("many/name-{index}")), "").unwrap();
+    }
+    let Some(btrfs) = tool("btrfs") else { return };
+    run(&btrfs, &["subvolume", "create", root.join("sub").to_str().unwrap()], "");
+    rustix::fs::syncfs(std::fs::File::open(root).unwrap()).unwrap();
+    let copies: Vec<_> = STEPS
+        .iter()
+        .enumerate()
+        .map(|(number, (name, step))| {
+            step(root);
+            (name, snapshot(&image, &format!("copy-{number}")))
+        })
+        .collect();
+    mounted.unmount();
+    let mut logs = 0;
+    for (name, copy) in copies {
+        use std::os::unix::fs::FileExt;
+        let mut log_root = [0; 8];
+        std::fs::File::open(&copy).unwrap().read_exact_at(&mut log_root, 65_536 + 0x60).unwrap();
+        let fs = view(&[&copy], View::Recovered);
+        assert_eq!(fs.problems(), [], "{name}");
+        if log_root == [0; 8] {
+            eprintln!("{name}: the kernel made a whole transaction of it");
+        } else {
+            logs += 1;
+        }
+        let shown = facts::ours(&fs).0;
+        let unchanged = facts::ours(&view(&[&copy], View::Raw)).0;
+        assert!(log_root == [0; 8] || shown != unchanged, "{name}: the log changes nothing");
+        let before = ours(&fs, &Tree::new());
+        let Some(mounted) = mount(&copy, "btrfs", "rw,noatime") else { return };
+        let theirs = facts::kernels(mounted.root());
+        mounted.unmount();
+        facts::compare(&before, &theirs, name);
+        // The trees the kernel wrote must say the same to us as the log did.
+        facts::compare(&ours(&view(&[&copy], View::Raw), &theirs), &theirs, name);
+    }
+    assert!(logs > 6, "only {logs} steps left a log");
 }

@@ -24,6 +24,7 @@ mod open;
 mod packed;
 mod pool;
 mod raid6;
+mod replay;
 mod space;
 mod subvolume;
 mod sums;
@@ -60,6 +61,8 @@ pub struct Btrfs {
     volumes: Volumes,
     /// Checksums that stand in the log, by the logical address of their first sector.
     logged_sums: BTreeMap<u64, Vec<u8>>,
+    /// Logical ranges that the log uses and the tree of extents does not know yet.
+    logged_extents: Vec<std::ops::Range<u64>>,
     /// The compressed extents read last.
     unpacked: Mutex<VecDeque<Unpacked>>,
     problems: Vec<Problem>,

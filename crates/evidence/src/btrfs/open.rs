@@ -13,7 +13,7 @@ use crate::error::EvidenceError;
 use crate::fs::View;
 use crate::problem::{Place, Problem, ProblemKind};
 use crate::source::Source;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -62,7 +62,8 @@ impl Btrfs {
             extents,
             block_groups,
             volumes: roots.volumes,
-            logged_sums: std::collections::BTreeMap::new(),
+            logged_sums: BTreeMap::new(),
+            logged_extents: Vec::new(),
             unpacked: Mutex::new(VecDeque::new()),
             problems: Vec::new(),
         };

@@ -127,7 +127,11 @@ impl Btrfs {
                 continue;
             }
             self.free_in(chunk, &mut |logical| {
-                self.place_free(chunk, device.id, logical, &mut free)
+                // What the log uses is not among the extents yet.
+                for left in without(std::iter::once(logical), &mut self.logged_extents.clone()) {
+                    self.place_free(chunk, device.id, left, &mut free)?;
+                }
+                Ok(())
             })?;
         }
         free.extend(without(std::iter::once(0..device.length), &mut taken));
