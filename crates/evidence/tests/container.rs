@@ -5,6 +5,8 @@ mod support;
 
 #[path = "container/ewf.rs"]
 mod ewf;
+#[path = "container/hostile.rs"]
+mod hostile;
 #[path = "container/qcow2.rs"]
 mod qcow2;
 #[path = "container/split.rs"]
@@ -12,6 +14,8 @@ mod split;
 
 #[path = "container/vhd.rs"]
 mod vhd;
+#[path = "container/vhdx.rs"]
+mod vhdx;
 #[path = "container/vmdk.rs"]
 mod vmdk;
 

@@ -1,6 +1,6 @@
 //! Files that follow one another on a disk, with holes where one is missing.
 
-use super::mapped::{Chunk, Layout, Piece, Stored};
+use super::mapped::{Layout, Piece, Stored};
 use crate::source::Source;
 use std::io;
 use std::sync::Arc;
@@ -60,9 +60,5 @@ impl Layout for Joined {
             }
         };
         Piece { stored, length_bytes }
-    }
-
-    fn unpack(&self, _chunk: &Chunk, _out: &mut [u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -59,8 +59,10 @@ pub(super) trait Layout: Send + Sync {
     /// Where the bytes from `offset_bytes` on are; no more than `most_bytes` are wanted.
     fn piece(&self, offset_bytes: u64, most_bytes: u64) -> Piece<'_>;
 
-    /// Decodes a chunk into `out`, which has its decoded length.
-    fn unpack(&self, chunk: &Chunk, out: &mut [u8]) -> io::Result<()>;
+    /// Decodes a chunk into `out`, which has its decoded length. Formats without chunks leave it as it is.
+    fn unpack(&self, _chunk: &Chunk, _out: &mut [u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// The disk.

@@ -16,6 +16,7 @@ mod mapped;
 mod qcow2;
 mod split;
 mod vhd;
+mod vhdx;
 mod vmdk;
 
 use crate::bytes::Fields;
@@ -118,6 +119,9 @@ fn open_layer(
     }
     if vhd::is_dynamic(head) {
         return vhd::open(&first, name, folder);
+    }
+    if vhdx::is_vhdx(head) {
+        return vhdx::open(&first, name, folder);
     }
     if let Some(opened) = split::open(&first, name, folder) {
         return Ok(opened);

@@ -7,7 +7,7 @@ use evidence::{Place, ProblemKind};
 use std::path::{Path, PathBuf};
 
 /// Acquires `disk` with these options and gives the first segment.
-fn acquire(directory: &Path, disk: &[u8], options: &[&str]) -> Option<PathBuf> {
+pub(crate) fn acquire(directory: &Path, disk: &[u8], options: &[&str]) -> Option<PathBuf> {
     let ewfacquire = tool("ewfacquire")?;
     let raw = directory.join("raw");
     std::fs::write(&raw, disk).unwrap();

@@ -4,9 +4,8 @@
 //! its blocks hold, as Hyper-V and QEMU do.
 
 use super::footer::DynamicHeader;
-use crate::bytes::to_u64;
 use crate::container::below::Below;
-use crate::container::mapped::{Chunk, Layout, Piece, Stored, wrap};
+use crate::container::mapped::{Layout, Piece, Stored, wrap};
 use crate::source::{Cached, Source};
 use std::io;
 use std::sync::Arc;
@@ -102,10 +101,5 @@ impl Layout for Blocks {
             }
         };
         Piece { stored, length_bytes: length.min(most).min(left) }
-    }
-
-    fn unpack(&self, chunk: &Chunk, out: &mut [u8]) -> io::Result<()> {
-        let text = format!("no chunk of {} bytes at {}", to_u64(out.len()), chunk.at_bytes);
-        Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn open(
     match &last {
         Some(last) if *last == front => {}
         Some(_) => {
-            notes.problem(ProblemKind::Corrupt, "the footers in front and at the end differ")
+            notes.problem(ProblemKind::Corrupt, "the footers in front and at the end differ");
         }
         None => notes.problem(
             ProblemKind::Corrupt,
