@@ -40,6 +40,7 @@ pub mod os;
 pub mod partition;
 pub mod probe;
 mod problem;
+pub mod registry;
 pub mod source;
 pub mod squashfs;
 pub mod stack;

@@ -1,5 +1,9 @@
 //! Which systems are installed: told from a few well-known files, which are claims of the disk and no more.
 
+mod windows;
+
+pub use windows::WindowsIdentity;
+
 use crate::escape_bytes;
 use crate::fs::tree::{self, LastLink};
 use crate::fs::{FileKind, FileSystem};
@@ -26,6 +30,9 @@ pub struct InstalledSystem {
     pub kernels: Vec<String>,
     /// `/etc/fstab` without comments: one line each.
     pub fstab: Vec<String>,
+    /// What only Windows keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowsIdentity>,
 }
 
 /// No file read here needs more.
@@ -38,7 +45,7 @@ pub fn find(fs: &dyn FileSystem) -> Option<InstalledSystem> {
     let release = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| text(fs, path));
     let debian_version = first_line(fs, "/etc/debian_version");
     if release.is_none() && debian_version.is_none() && text(fs, "/etc/passwd").is_none() {
-        return None;
+        return windows::find(fs);
     }
     let release = release.unwrap_or_default();
     let field = |key: &str| {
@@ -65,6 +72,7 @@ pub fn find(fs: &dyn FileSystem) -> Option<InstalledSystem> {
             .take(MAX_LINES)
             .map(str::to_owned)
             .collect(),
+        windows: None,
     })
 }
 

@@ -1,0 +1,16 @@
+//! A walk of a registry hive made of arbitrary bytes: keys, classes, values and their data.
+#![no_main]
+
+use evidence::registry::Hive;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let Ok(hive) = Hive::from_bytes(data.to_vec()) else { return };
+    let Ok(root) = hive.root() else { return };
+    let _ = root.walk(200, &mut |visit| {
+        let _ = visit.key.class();
+        for value in visit.key.values().map(|found| found.values).unwrap_or_default() {
+            let _ = (value.data(), value.texts(), value.number());
+        }
+    });
+    let _ = hive.key("Microsoft\\Windows NT\\CurrentVersion");
+});
