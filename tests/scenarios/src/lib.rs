@@ -12,6 +12,7 @@ mod canary;
 mod controls;
 mod job;
 mod plug;
+mod reading;
 mod stage;
 mod steering;
 mod zoo;
@@ -44,6 +45,7 @@ fn every(stage: &'static Stage) -> Vec<Trial> {
         for group in [
             boots::trials,
             zoo::trials,
+            reading::trials,
             assault::trials,
             steering::trials,
             canary::trials,
