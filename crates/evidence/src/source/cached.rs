@@ -5,73 +5,33 @@
 
 use super::{Source, SourceError};
 use crate::bytes::{to_u64, to_usize};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Shards keep threads that walk side by side from waiting for each other.
-const SHARDS: u64 = 16;
+use crate::kept::Kept;
+use std::sync::Arc;
 
 /// Another source, read in pieces that are kept.
 pub struct Cached {
     inner: Arc<dyn Source>,
     piece_bytes: u64,
-    pieces_per_shard: usize,
-    shards: Vec<Mutex<Shard>>,
-}
-
-#[derive(Default)]
-struct Shard {
-    pieces: HashMap<u64, (Arc<[u8]>, u64)>,
-    clock: u64,
+    pieces: Kept<Arc<[u8]>>,
 }
 
 impl Cached {
     /// Keeps at most about `limit_bytes` of `inner`, in pieces of `piece_bytes` (at least 512).
     #[must_use]
     pub fn new(inner: Arc<dyn Source>, piece_bytes: usize, limit_bytes: usize) -> Self {
-        let piece_bytes = piece_bytes.max(512);
-        let pieces = limit_bytes.checked_div(piece_bytes).unwrap_or(1);
-        Self {
-            inner,
-            piece_bytes: to_u64(piece_bytes),
-            pieces_per_shard: pieces.checked_div(to_usize(SHARDS)).unwrap_or(1).max(1),
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
+        let piece_bytes = to_u64(piece_bytes.max(512));
+        Self { inner, piece_bytes, pieces: Kept::new(limit_bytes) }
     }
 
     /// The piece with this number, shorter at the end of the source.
     fn piece(&self, number: u64) -> Result<Arc<[u8]>, SourceError> {
-        let index = to_usize(number.checked_rem(SHARDS).unwrap_or(0));
-        let shard = self.shards.get(index);
-        if let Some(shard) = shard {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.clock = shard.clock.wrapping_add(1);
-            let now = shard.clock;
-            if let Some((bytes, used)) = shard.pieces.get_mut(&number) {
-                *used = now;
-                return Ok(Arc::clone(bytes));
-            }
+        if let Some(bytes) = self.pieces.find(number) {
+            return Ok(bytes);
         }
         let start = number.saturating_mul(self.piece_bytes);
         let bytes: Arc<[u8]> = self.inner.bytes_at(start, to_usize(self.piece_bytes))?.into();
-        if let Some(shard) = shard {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.keep(number, &bytes, self.pieces_per_shard);
-        }
+        self.pieces.keep(number, Arc::clone(&bytes), bytes.len());
         Ok(bytes)
-    }
-}
-
-impl Shard {
-    /// Keeps a piece; when full, the older half goes, so that the price of forgetting is paid rarely.
-    fn keep(&mut self, number: u64, bytes: &Arc<[u8]>, most: usize) {
-        if self.pieces.len() >= most {
-            let mut uses: Vec<u64> = self.pieces.values().map(|(_, used)| *used).collect();
-            uses.sort_unstable();
-            let middle = uses.get(uses.len() / 2).copied().unwrap_or(u64::MAX);
-            self.pieces.retain(|_, (_, used)| *used > middle);
-        }
-        self.pieces.insert(number, (Arc::clone(bytes), self.clock));
     }
 }
 
@@ -141,18 +101,6 @@ mod tests {
                 "{offset} {length}"
             );
         }
-    }
-
-    #[test]
-    fn memory_is_bounded() {
-        let plain: Arc<dyn Source> = Arc::new(MemSource::new(vec![7; 1 << 20]));
-        let cached = Cached::new(plain, 512, 32 * 1024);
-        for offset in 0..2000 {
-            cached.read_at(offset * 512, &mut [0; 16]).unwrap();
-        }
-        let kept: usize =
-            cached.shards.iter().map(|shard| shard.lock().unwrap().pieces.len()).sum();
-        assert!(kept <= 64, "{kept} pieces of 512 bytes are kept");
     }
 
     /// A source with one unreadable sector.
