@@ -19,6 +19,7 @@ mod inode;
 mod items;
 mod kept;
 mod log;
+mod logged;
 mod map;
 mod recover;
 mod store;
