@@ -6,13 +6,14 @@
 
 use super::dir::{self, Item};
 use super::inode::{self, Fork, Format, Inode};
-use super::{Xfs, ag};
+use super::{Xfs, ag, map};
 use crate::bytes::Fields;
 use crate::fs::tree::{self, Limits};
 use crate::fs::{Deleted, DeletedListing, FileKind, FileSystem, Node, RawPath};
 use crate::problem::{Place, Problem, ProblemKind};
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Problems recorded before the rest of the groups is given up.
 const MAX_PROBLEMS: usize = 256;
@@ -20,6 +21,8 @@ const ORPHANS: &str = "/$OrphanFiles/";
 
 pub(super) fn list(xfs: &Xfs, limit: usize) -> DeletedListing {
     let mut out = DeletedListing::default();
+    // Where it cannot be read, blocks count as used again: nothing is promised that may not be there.
+    let free = xfs.free_ranges().unwrap_or_default();
     let mut named = BTreeMap::new();
     names(xfs, limit, &mut out, &mut named);
     for group in ag::groups(xfs) {
@@ -29,6 +32,9 @@ pub(super) fn list(xfs: &Xfs, limit: usize) -> DeletedListing {
             break;
         }
     }
+    for entry in &mut out.entries {
+        entry.is_reused = entry.is_reused || has_lost_blocks(xfs, entry, &free);
+    }
     out.entries.sort_by(|a, b| (&a.path, a.node).cmp(&(&b.path, b.node)));
     if out.entries.len() > limit {
         out.entries.truncate(limit);
@@ -36,6 +42,19 @@ pub(super) fn list(xfs: &Xfs, limit: usize) -> DeletedListing {
         out.problems.push(Problem::new(ProblemKind::Refused, Place::Source, text));
     }
     out
+}
+
+/// Whether blocks that a freed inode still names are in use again.
+fn has_lost_blocks(xfs: &Xfs, entry: &Deleted, free: &[Range<u64>]) -> bool {
+    let inode = entry.node.and_then(|node| inode::read_any(xfs, node).ok());
+    let Some(inode) = inode.filter(|inode| inode.mode() == 0) else { return false };
+    let block_bytes = xfs.superblock.block_bytes;
+    map::left_over(xfs, &inode).runs.iter().any(|run| {
+        let start = xfs.superblock.block_offset(run.block, u64::from(run.blocks)).unwrap_or(0);
+        let end = start.saturating_add(u64::from(run.blocks).saturating_mul(block_bytes));
+        let at = free.partition_point(|range| range.end <= start);
+        !free.get(at).is_some_and(|range| range.start <= start && end <= range.end)
+    })
 }
 
 /// Names in the free room of every directory still in use.

@@ -62,6 +62,20 @@ impl Map {
     }
 }
 
+/// The extents that still stand in a freed inode, as far as they make sense together; their count is gone.
+pub(super) fn left_over(xfs: &Xfs, inode: &Inode) -> Map {
+    let mut runs: Vec<Run> = Vec::new();
+    for run in inode.fork(Fork::Data).chunks_exact(RECORD_BYTES).map(Run::parse) {
+        let follows = runs.last().is_none_or(|last| last.end() <= run.logical);
+        let is_inside = xfs.superblock.block_offset(run.block, u64::from(run.blocks)).is_ok();
+        if run.blocks == 0 || run.block == 0 || !follows || !is_inside {
+            break;
+        }
+        runs.push(run);
+    }
+    Map { runs, doubts: Vec::new() }
+}
+
 pub(super) fn map(xfs: &Xfs, inode: &Inode, fork: Fork) -> Result<Map, EvidenceError> {
     let area = inode.fork(fork);
     let (mut runs, mut doubts) = (Vec::new(), Vec::new());

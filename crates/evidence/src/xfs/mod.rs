@@ -126,7 +126,10 @@ impl Xfs {
         if let Some(file) = self.kept.file(node) {
             return Ok(file);
         }
-        let inode = inode::read(self, node)?;
+        let inode = inode::read_any(self, node)?;
+        if inode.mode() == 0 {
+            return self.left_over(&inode).map(Arc::new);
+        }
         if inode.kind() != FileKind::File {
             return Err(EvidenceError::refused(format!("inode {node} is not a regular file")));
         }
@@ -139,6 +142,16 @@ impl Xfs {
         let file = Arc::new(File { size_bytes: inode.size_bytes(), map });
         self.kept.keep_file(node, &file);
         Ok(file)
+    }
+
+    /// What can still be read of a freed inode: whole blocks, since its size is gone.
+    fn left_over(&self, inode: &Inode) -> Result<File, EvidenceError> {
+        let map = map::left_over(self, inode);
+        let Some(last) = map.runs.last() else {
+            return Err(EvidenceError::corrupt(format!("inode {} is not in use", inode.node)));
+        };
+        let size_bytes = last.end().saturating_mul(self.superblock.block_bytes);
+        Ok(File { size_bytes, map })
     }
 
     /// Mismatched checksums of the inodes a directory names, each verified once while the file system is open.
@@ -243,7 +256,11 @@ impl FileSystem for Xfs {
     }
 
     fn extents(&self, node: Node) -> Result<Vec<Extent>, EvidenceError> {
-        let inode = inode::read(self, node)?;
+        let inode = inode::read_any(self, node)?;
+        if inode.mode() == 0 {
+            let file = self.left_over(&inode)?;
+            return content::extents(self, &file.map, file.size_bytes, None);
+        }
         if inode.format(Fork::Data) == Format::Local {
             let length_bytes = inode.size_bytes();
             let stored = crate::fs::Stored::Inline;
