@@ -17,6 +17,9 @@ mke2fs -q -F -t ext4 -b 1024 -N 16 -O ^has_journal,inline_data -d "$work/tree" c
 mke2fs -q -F -t ext4 -b 1024 -N 16 -J size=1 -d "$work/tree" corpus/ext/journal 2200
 head -c 1024 /dev/zero > "$work/block"
 printf 'jo -c\njw -b 2100 %s\njc\n' "$work/block" | debugfs -w -f - corpus/ext/journal > /dev/null 2>&1
+rm -f corpus/ext/deleted
+mke2fs -q -F -t ext4 -b 1024 -N 16 -O ^has_journal,bigalloc -C 4096 -d "$work/tree" corpus/ext/deleted 256
+printf 'rm /etc/os-release\nea_set /link user.note hello\nssv last_orphan 12\n' | debugfs -w -f - corpus/ext/deleted > /dev/null 2>&1
 truncate -s 1M corpus/partition/mbr corpus/partition/gpt
 printf 'label: dos\nstart=8,size=100\nstart=200,type=5\nstart=300,size=50\nstart=500,size=50\n' | sfdisk -q corpus/partition/mbr
 printf 'label: gpt\nstart=64,size=100,name=a\nstart=200,size=100\n' | sfdisk -q corpus/partition/gpt

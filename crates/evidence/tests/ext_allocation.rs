@@ -223,3 +223,30 @@ fn wrong_checksums_are_told_and_hide_nothing() {
     let damaged = fs.read_dir(kept).unwrap();
     assert_eq!((damaged.entries.len(), damaged.problems.len()), (names.entries.len(), 1));
 }
+
+/// Flags set by debugfs stand for what only a kernel with the key or the hash tree could make.
+#[test]
+fn encryption_and_verity_are_marked_and_named() {
+    use evidence::ProblemKind;
+    use evidence::fs::Attribute;
+    let directory = tempfile::tempdir().unwrap();
+    let Some(image) = image(directory.path(), &["-t", "ext4", "-O", "encrypt,verity"]) else {
+        return;
+    };
+    let Some(debugfs) = tool("debugfs") else { return };
+    let script = "sif /sparse flags 0x180000\nsif /kept/moved flags 0x80800\n\
+                  sif /kept/below flags 0x80800\nsif /kept/file-00 flags 0x80030\n";
+    run(&debugfs, &["-w", "-f", "-", text(&image)], script);
+    let fs = Ext::open(open(&image)).unwrap();
+    let node = |path: &str| tree::resolve(&fs, path.as_bytes(), LastLink::Keep).unwrap();
+    let has = |path: &str, attribute| fs.metadata(node(path)).unwrap().attributes.has(attribute);
+    assert!(has("/sparse", Attribute::Verity) && !has("/sparse", Attribute::Encrypted));
+    assert!(has("/kept/moved", Attribute::Encrypted) && has("/kept/below", Attribute::Encrypted));
+    assert!(has("/kept/file-00", Attribute::Immutable));
+    assert!(has("/kept/file-00", Attribute::AppendOnly));
+    let error = fs.read_at(node("/kept/moved"), 0, &mut [0; 16]).unwrap_err();
+    assert_eq!(error.kind(), ProblemKind::Unsupported);
+    let listing = fs.read_dir(node("/kept/below")).unwrap();
+    assert!(!listing.entries.is_empty());
+    assert_eq!(listing.problems[0].kind, ProblemKind::Unsupported);
+}

@@ -245,3 +245,134 @@ fn fast_commits_are_replayed_as_the_kernel_does() {
     assert!(changed > 0, "no fast commit was met, so this tested nothing");
     mounted.unmount();
 }
+
+/// A file that was being cut short: its size is small already, its blocks are still there, and the orphan list names it.
+#[test]
+fn a_truncate_in_flight_is_finished_as_the_kernel_does() {
+    let Some(debugfs) = tool("debugfs") else { return };
+    for options in [&["-t", "ext4"][..], &["-t", "ext3"], &["-t", "ext4", "-O", "bigalloc"]] {
+        let directory = tempfile::tempdir().unwrap();
+        let Some(image) = image(directory.path(), options) else { return };
+        let node = {
+            let fs = Ext::open(open(&image)).unwrap();
+            assert_eq!(fs.changed_inodes(), 0);
+            tree::resolve(&fs, b"/cut", LastLink::Keep).unwrap()
+        };
+        let script = format!("sif /cut size 5000\nsif /cut dtime 0\nssv last_orphan {node}\n");
+        run(&debugfs, &["-w", "-f", "-", text(&image)], &script);
+        let raw = Ext::open_view(open(&image), View::Raw).unwrap();
+        // The kernel stamps the file with the time of the replay; we keep what was recorded.
+        let fs = judge(&image, &format!("{options:?}"), &|tree| {
+            let cut = tree.get_mut(&b"/cut"[..]).unwrap();
+            (cut.modified, cut.changed) = (None, None);
+        });
+        let length = |fs: &Ext| -> u64 {
+            fs.extents(node).unwrap().iter().map(|extent| extent.length_bytes).sum()
+        };
+        assert!(length(&raw) >= 300_000 && length(&fs) < 10_000, "{options:?}");
+    }
+}
+
+/// All three generations of journal checksums; a copy whose checksum is wrong is not shown.
+#[test]
+fn journals_of_every_generation_are_replayed() {
+    let Some(debugfs) = tool("debugfs") else { return };
+    // Damage to one copy: without checksums it is shown, the first kind voids the transaction, later ones the copy.
+    for (options, version, left) in [
+        (&["-t", "ext4", "-O", "^metadata_csum"][..], "jo", 3),
+        (&["-t", "ext4", "-O", "^metadata_csum,^64bit"], "jo -c", 0),
+        (&["-t", "ext4", "-O", "^64bit"], "jo -c -v 2", 2),
+        (&["-t", "ext4", "-O", "64bit"], "jo -c -v 2", 2),
+        (&["-t", "ext4", "-O", "^64bit"], "jo -c -v 3", 2),
+        (&["-t", "ext4"], "jo -c -v 3", 2),
+    ] {
+        let what = format!("{options:?} {version}");
+        let directory = tempfile::tempdir().unwrap();
+        let Some(image) = image(directory.path(), options) else { return };
+        let blocks = run(&debugfs, &["-R", "blocks /etc/file-200", text(&image)], "");
+        let numbers: Vec<&str> = blocks.split_whitespace().take(3).collect();
+        // The second block begins with the journal's own magic number, which must be escaped there.
+        let mut body = vec![b'A'; 3072];
+        body[1024..1028].copy_from_slice(&0xc03b_3998_u32.to_be_bytes());
+        let data = directory.path().join("body");
+        std::fs::write(&data, &body).unwrap();
+        let script = format!("{version}\njw -b {} {}\njc\n", numbers.join(","), text(&data));
+        run(&debugfs, &["-w", "-f", "-", text(&image)], &script);
+        let fs = judge(&image, &what, &|_| {});
+        assert_eq!(fs.overlaid_blocks(), 3, "{what}");
+        assert_eq!(tree::read_file(&fs, b"/etc/file-200", 3072).unwrap().0, body, "{what}");
+        let mut bytes = std::fs::read(&image).unwrap();
+        let copy = bytes.chunks(1024).rposition(|block| block == &body[2048..]).unwrap();
+        bytes[copy * 1024 + 500] ^= 1;
+        std::fs::write(&image, bytes).unwrap();
+        let fs = Ext::open(open(&image)).unwrap();
+        assert_eq!(fs.overlaid_blocks(), left, "{what}: {:?}", fs.problems());
+        assert_eq!(fs.problems().len(), usize::from(left < 3), "{what}");
+    }
+}
+
+#[test]
+fn a_journal_on_another_device_is_named() {
+    let Some(debugfs) = tool("debugfs") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let Some(image) = image(directory.path(), &["-t", "ext4"]) else { return };
+    let script = "feature needs_recovery\nssv journal_inum 0\nssv journal_dev 0x801\n";
+    run(&debugfs, &["-w", "-f", "-", text(&image)], script);
+    let fs = Ext::open(open(&image)).unwrap();
+    assert_eq!(fs.problems().len(), 1);
+    assert!(fs.problems()[0].text.contains("another device"), "{:?}", fs.problems());
+    assert!(facts::ours(&fs).0.len() > 300);
+}
+
+/// Only us: fast commits whose checksum fits and whose content is hostile.
+#[test]
+fn hostile_fast_commits_are_survived() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some((image, mounted)) = fast(directory.path()) else { return };
+    std::fs::write(mounted.root().join("fast-1"), Random(8).bytes(50_000)).unwrap();
+    std::fs::rename(mounted.root().join("renamed"), mounted.root().join("moved")).unwrap();
+    std::fs::remove_file(mounted.root().join("unlinked")).unwrap();
+    sync(&std::fs::File::open(mounted.root().join("fast-1")).unwrap());
+    let snapshot = kernel::snapshot(&image, "snapshot");
+    mounted.unmount();
+    let good = std::fs::read(snapshot).unwrap();
+    // The head: tag 9 of eight bytes without features.
+    let head = [9, 0, 8, 0, 0, 0, 0, 0];
+    let begin = good.chunks(1024).position(|block| block.starts_with(&head)).unwrap() * 1024;
+    let mut replayed = 0;
+    for round in 0..40 {
+        let mut random = Random(round + 1);
+        let mut bytes = good.clone();
+        let (mut at, mut sum) = (begin, 0);
+        loop {
+            let kind = bytes[at];
+            let length = usize::from(u16::from_le_bytes([bytes[at + 2], bytes[at + 3]]));
+            if kind == 8 {
+                let sum = crc32c(sum, &bytes[at..at + 8]);
+                bytes[at + 8..at + 12].copy_from_slice(&sum.to_le_bytes());
+                break;
+            }
+            if kind != 9 {
+                for _ in 0..random.below(3) {
+                    let place = at + 4 + random.below(length.min(24));
+                    bytes[place] = [0, 0xff, 1 << random.below(8)][random.below(3)];
+                }
+            }
+            sum = crc32c(sum, &bytes[at..at + 4 + length]);
+            at += 4 + length;
+        }
+        let source = std::sync::Arc::new(evidence::MemSource::new(bytes));
+        let Ok(fs) = Ext::open(source) else { continue };
+        replayed += fs.changed_inodes();
+        support::hostile::exercise(Ok(Box::new(fs)));
+    }
+    assert!(replayed > 40, "the checksums must fit, else this tests nothing");
+}
+
+fn crc32c(seed: u32, data: &[u8]) -> u32 {
+    data.iter().fold(seed, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 { (crc >> 1) ^ 0x82f6_3b78 } else { crc >> 1 }
+        })
+    })
+}

@@ -161,16 +161,13 @@ impl Builder<'_> {
 
     /// Twelve direct blocks, then one, two and three levels of indirection.
     fn block_map(&mut self, range: &Range<u64>) -> Result<(), EvidenceError> {
-        let block_bytes = self.ext.superblock.block_bytes;
-        let blocks = self.inode.size_bytes.div_ceil(block_bytes.max(1));
-        let range = range.start..range.end.min(blocks);
         let fields = Fields(&self.inode.block_area);
         let mut logical = 0_u64;
         for index in 0..12_usize {
-            self.pointer(fields.le32(index.saturating_mul(4)), 0, &mut logical, &range)?;
+            self.pointer(fields.le32(index.saturating_mul(4)), 0, &mut logical, range)?;
         }
         for (at, level) in [(48, 1), (52, 2), (56, 3)] {
-            self.pointer(fields.le32(at), level, &mut logical, &range)?;
+            self.pointer(fields.le32(at), level, &mut logical, range)?;
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! What a mount would change in memory before it shows anything: fast commits, then orphans.
 //!
 //! Orphans are inodes that had lost their last name while a program still used them, or that were being cut short when
-//! the machine stopped. The kernel frees or cuts them at the next mount (`fs/ext4/orphan.c`); here they are only marked.
+//! the machine stopped. The kernel frees or cuts them at the next mount (`fs/ext4/orphan.c`); here they are only marked. It
+//! also stamps what it cuts with the time of the mount; that is no evidence and is left out.
 
-use super::blocks::{self, Run};
+use super::blocks::{self, Run, RunState};
 use super::fast_commit::NameChange;
 use super::{Ext, groups, inode};
 use crate::bytes::{Fields, to_u64, to_usize};
@@ -75,12 +76,26 @@ fn finish(ext: &mut Ext, node: Node) -> Result<(), EvidenceError> {
         return Ok(());
     }
     let end = inode.size_bytes.div_ceil(ext.superblock.block_bytes.max(1));
-    let beyond = blocks::runs(ext, &inode, end..blocks::END)?;
-    if !beyond.is_empty() {
-        let kept = blocks::runs(ext, &inode, 0..end)?;
-        ext.recovered.maps.insert(node, kept);
-        ext.recovered.released.extend(beyond);
+    let (all, kept) = (
+        blocks::allocation(ext, &inode, 0..blocks::END)?,
+        blocks::allocation(ext, &inode, 0..end)?,
+    );
+    let beyond: Vec<Run> =
+        all.runs.iter().filter_map(|run| run.within(&(end..blocks::END))).collect();
+    if beyond.is_empty() {
+        return Ok(());
     }
+    // Blocks of the tree that lead to nothing any more go with what they led to.
+    let needed: BTreeSet<u64> = kept.tree_blocks.into_iter().collect();
+    let idle = all.tree_blocks.into_iter().filter(|block| !needed.contains(block));
+    ext.recovered.released.extend(idle.map(|physical| Run {
+        logical: 0,
+        length: 1,
+        physical,
+        state: RunState::Written,
+    }));
+    ext.recovered.maps.insert(node, kept.runs);
+    ext.recovered.released.extend(beyond);
     Ok(())
 }
 
