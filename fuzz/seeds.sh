@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the seed corpus below corpus/ with mke2fs, debugfs, sfdisk, mkswap and mkfs.vfat.
+# Makes the seed corpus below corpus/ with mke2fs, debugfs, sfdisk, mkswap, dosfstools, mtools, exfatprogs, exfat-fuse,
+# xorriso and genisoimage.
 set -eu
 cd "$(dirname "$0")"
 mkdir -p corpus/ext corpus/partition corpus/probe corpus/text corpus/fat corpus/exfat corpus/iso9660
@@ -93,3 +94,8 @@ if mount -t xfs -o loop "$work/xfs" "$work/xfs-mounted" 2> /dev/null; then
     umount "$work/xfs-mounted"
     sectors "$work/pulled" corpus/xfs/log
 fi
+rm -f corpus/iso9660/*
+xorriso -as mkisofs -quiet -R -o corpus/iso9660/rock -padding 0 "$work/tree"
+genisoimage -quiet -J -no-pad -o corpus/iso9660/joliet "$work/tree"
+mkdir -p "$work/tree/1/2/3/4/5/6/7/8/9"
+genisoimage -quiet -R -no-pad -o corpus/iso9660/moved "$work/tree"

@@ -88,7 +88,7 @@ impl ContentKind {
             Self::Ntfs => true,
             Self::Fat12 | Self::Fat16 | Self::Fat32 => true,
             Self::Exfat => true,
-            Self::Iso9660 => false,
+            Self::Iso9660 => true,
             Self::Squashfs => true,
             Self::Erofs => true,
             _ => false,
