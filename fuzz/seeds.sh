@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes the seed corpus below corpus/ with mke2fs, debugfs, sfdisk, mkswap, dosfstools, mtools, exfatprogs, exfat-fuse,
-# xorriso and genisoimage.
+# xorriso, genisoimage, qemu-img and ewfacquire.
 set -eu
 cd "$(dirname "$0")"
 mkdir -p corpus/ext corpus/partition corpus/probe corpus/text corpus/fat corpus/exfat corpus/iso9660
@@ -99,3 +99,38 @@ xorriso -as mkisofs -quiet -R -o corpus/iso9660/rock -padding 0 "$work/tree"
 genisoimage -quiet -J -no-pad -o corpus/iso9660/joliet "$work/tree"
 mkdir -p "$work/tree/1/2/3/4/5/6/7/8/9"
 genisoimage -quiet -R -no-pad -o corpus/iso9660/moved "$work/tree"
+# The first byte of a container seed chooses the name; behind it stands the image.
+mkdir -p corpus/container
+head -c 20000 /dev/urandom > "$work/disk"
+yes 'written once' | head -c 100000 >> "$work/disk"
+truncate -s 200704 "$work/disk"
+seed() {
+    printf "$1" > "corpus/container/$2"
+    cat "$3" >> "corpus/container/$2"
+}
+while read -r name options; do
+    # shellcheck disable=SC2086
+    qemu-img convert -f raw $options "$work/disk" "$work/image"
+    seed '\002' "$name" "$work/image"
+done <<'LIST'
+qcow2 -O qcow2 -o cluster_size=4k
+qcow2-deflate -O qcow2 -c -o cluster_size=4k
+qcow2-zstd -O qcow2 -c -o cluster_size=4k,compression_type=zstd
+qcow2-parts -O qcow2 -o extended_l2=on,cluster_size=16k
+vmdk -O vmdk
+vmdk-stream -O vmdk -o subformat=streamOptimized
+vhd -O vpc -o force_size=on
+vhd-fixed -O vpc -o subformat=fixed,force_size=on
+LIST
+qemu-img create -q -u -f qcow2 -o cluster_size=4k -b "$work/disk" -F raw "$work/image" 1M
+seed '\002' qcow2-child "$work/image"
+printf '# Disk DescriptorFile\nCID=1\nparentCID=2\nparentFileNameHint="a"\nRW 9 FLAT "b" 1\nRW 9 SPARSE "c"\nRW 9 ZERO\n' > "$work/image"
+seed '\001' vmdk-text "$work/image"
+# What stands behind the metadata of an empty VHDX is zeros.
+qemu-img create -q -f vhdx -o block_size=1M "$work/image" 2M
+truncate -s 3300K "$work/image"
+seed '\002' vhdx "$work/image"
+for format in encase6 encase2 smart; do
+    ewfacquire -u -q -c fast -f "$format" -t "$work/$format" "$work/disk" > /dev/null
+    for image in "$work/$format".?01; do seed '\000' "ewf-$format" "$image"; done
+done

@@ -4,6 +4,7 @@
 //! a folder was named; how many files and how many layers one image may open is bounded.
 
 use super::chunks::Chunks;
+use super::tables::Tables;
 use super::{Opened, Siblings};
 use crate::error::EvidenceError;
 use crate::escape_bytes;
@@ -21,6 +22,7 @@ pub(super) const MAX_FILES: u32 = 20_000;
 pub(super) struct Folder<'a> {
     siblings: &'a dyn Siblings,
     chunks: Arc<Chunks>,
+    tables: Arc<Chunks>,
     layers: u32,
     opened: u32,
     chain: Vec<Vec<u8>>,
@@ -28,14 +30,26 @@ pub(super) struct Folder<'a> {
 
 impl<'a> Folder<'a> {
     pub(super) fn new(siblings: &'a dyn Siblings) -> Self {
-        let chunks = Arc::new(Chunks::default());
-        Self { siblings, chunks, layers: 0, opened: 0, chain: Vec::new() }
+        Self {
+            siblings,
+            chunks: Arc::default(),
+            tables: Arc::default(),
+            layers: 0,
+            opened: 0,
+            chain: Vec::new(),
+        }
     }
 
     /// The memory for decoded chunks, and a new number to keep them under.
     pub(super) fn chunks(&mut self) -> (Arc<Chunks>, u32) {
         self.layers = self.layers.saturating_add(1);
         (Arc::clone(&self.chunks), self.layers)
+    }
+
+    /// A file, for reading its tables; what is kept of all files together is bounded.
+    pub(super) fn tables(&mut self, file: &Arc<dyn Source>) -> Tables {
+        self.layers = self.layers.saturating_add(1);
+        Tables::new(Arc::clone(file), Arc::clone(&self.tables), self.layers)
     }
 
     /// Opens the file named, by the last part of the name; `None` when it is not to be had, for which `problems` may

@@ -15,6 +15,7 @@ mod joined;
 mod mapped;
 mod qcow2;
 mod split;
+mod tables;
 mod vhd;
 mod vhdx;
 mod vmdk;

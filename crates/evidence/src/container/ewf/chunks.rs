@@ -5,7 +5,8 @@ use crate::bytes::{Fields, to_u64, to_usize};
 use crate::container::adler::adler32;
 use crate::container::inflate::{corrupt, inflate_chunk};
 use crate::container::mapped::{Chunk, Layout, Piece, Stored, wrap};
-use crate::source::{Cached, Source};
+use crate::container::tables::Tables;
+use crate::source::Source;
 use std::io;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) struct Chunked {
     pub(super) sector_bytes: u32,
     pub(super) tables: TableSet,
     /// Each segment through a memory, for the tables.
-    pub(super) meta: Vec<Arc<Cached>>,
+    pub(super) meta: Vec<Tables>,
     /// Each segment, for the chunks.
     pub(super) sources: Vec<Arc<dyn Source>>,
 }

@@ -12,11 +12,12 @@ mod tables;
 
 use super::folder::Folder;
 use super::mapped::Mapped;
+use super::tables::Tables;
 use super::{Format, Opened};
 use crate::bytes::{Fields, to_u64};
 use crate::error::EvidenceError;
 use crate::problem::{Place, Problem, ProblemKind};
-use crate::source::{Cached, Source};
+use crate::source::Source;
 use chunks::Chunked;
 use facts::Media;
 use sections::Section;
@@ -57,7 +58,7 @@ pub(super) fn open(
         if let Some(missing) = segment.missing_before {
             reading.gap(missing, &segment);
         }
-        if reading.segment(segment) == Last::Yes {
+        if reading.segment(segment, folder) == Last::Yes {
             break;
         }
     }
@@ -75,7 +76,7 @@ enum Last {
 /// An image being read, segment by segment.
 #[derive(Default)]
 struct Reading {
-    segments: Vec<Arc<Cached>>,
+    segments: Vec<Tables>,
     sources: Vec<Arc<dyn Source>>,
     files: Vec<String>,
     media: Option<Media>,
@@ -102,13 +103,13 @@ impl Reading {
     }
 
     /// Reads the sections of one segment.
-    fn segment(&mut self, segment: Segment) -> Last {
+    fn segment(&mut self, segment: Segment, folder: &mut Folder<'_>) -> Last {
         let number = self.segments.len();
         // Tables are looked up a few bytes at a time and lie apart from the data.
-        let meta = Arc::new(Cached::new(Arc::clone(&segment.source), 4096, 1 << 20));
-        self.segments.push(Arc::clone(&meta));
+        let meta = folder.tables(&segment.source);
         self.sources.push(Arc::clone(&segment.source));
-        let found = sections::walk(&*meta, &segment.name, &mut self.sections);
+        let found = sections::walk(&meta, &segment.name, &mut self.sections);
+        self.segments.push(meta);
         self.tables.begin_segment(number, &found.sections);
         for section in &found.sections {
             self.section(&segment, number, section);

@@ -8,7 +8,8 @@ use crate::codec;
 use crate::container::below::Below;
 use crate::container::inflate::{Wrapping, corrupt, inflate};
 use crate::container::mapped::{Chunk, Layout, Piece, Stored, wrap};
-use crate::source::{Cached, Source};
+use crate::container::tables::Tables;
+use crate::source::Source;
 use std::io;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ enum Cluster {
 /// The disk.
 pub(super) struct Clusters {
     pub(super) header: Header,
-    pub(super) meta: Cached,
+    pub(super) meta: Tables,
     /// The image itself, which holds what is compressed.
     pub(super) file: Arc<dyn Source>,
     /// What holds the rest; `None` when that file is missing.

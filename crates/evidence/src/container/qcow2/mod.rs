@@ -15,16 +15,13 @@ use crate::bytes::{Fields, to_usize};
 use crate::error::EvidenceError;
 use crate::escape_bytes;
 use crate::problem::ProblemKind;
-use crate::source::{Cached, Source};
+use crate::source::Source;
 use clusters::Clusters;
 use header::{Compression, Header};
 use std::sync::Arc;
 
 /// The longest name of a backing file that QEMU accepts.
 const MAX_NAME_BYTES: u32 = 1023;
-
-/// What is kept of the tables of one layer.
-const META_BYTES: usize = 1 << 20;
 
 pub(super) fn is_qcow2(head: Fields<'_>) -> bool {
     head.has(0, header::MAGIC)
@@ -59,8 +56,7 @@ pub(super) fn open(
     snapshots::list(&**first, &header, &mut notes);
     let data = data_file(first, &header, folder, &mut notes);
     let below = backing_file(&**first, &header, folder, &mut notes)?;
-    let meta =
-        Cached::new(Arc::clone(first), to_usize(header.cluster_bytes()).min(1 << 16), META_BYTES);
+    let meta = folder.tables(first);
     let clusters = Clusters { header, meta, file: Arc::clone(first), data, below };
     let source = Arc::new(Mapped::new(clusters, folder.chunks()));
     Ok(notes.opened(source, Format::Qcow2))

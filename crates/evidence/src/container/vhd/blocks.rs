@@ -6,7 +6,8 @@
 use super::footer::DynamicHeader;
 use crate::container::below::Below;
 use crate::container::mapped::{Layout, Piece, Stored, wrap};
-use crate::source::{Cached, Source};
+use crate::container::tables::Tables;
+use crate::source::Source;
 use std::io;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub(super) struct Blocks {
     pub(super) header: DynamicHeader,
     pub(super) has_bitmap: bool,
     pub(super) file: Arc<dyn Source>,
-    pub(super) meta: Cached,
+    pub(super) meta: Tables,
     pub(super) below: Below,
 }
 

@@ -14,13 +14,10 @@ use super::{Format, Opened};
 use crate::bytes::{Fields, guid_text, to_u64};
 use crate::error::EvidenceError;
 use crate::problem::ProblemKind;
-use crate::source::{Cached, Source};
+use crate::source::Source;
 use blocks::Blocks;
 use footer::{DynamicHeader, Footer, Kind};
 use std::sync::Arc;
-
-/// What is kept of the block table and the sector bitmaps of one layer.
-const META_BYTES: usize = 1 << 20;
 
 /// The name of the fact that a child compares.
 const UNIQUE_ID: &str = "unique identifier";
@@ -75,7 +72,7 @@ pub(super) fn open(
     } else {
         Below::Nothing
     };
-    let meta = Cached::new(Arc::clone(first), 4096, META_BYTES);
+    let meta = folder.tables(first);
     let has_bitmap = footer.kind == Kind::Differencing;
     let size_bytes = footer.size_bytes;
     let file = Arc::clone(first);

@@ -5,8 +5,9 @@ use super::metadata::Metadata;
 use crate::container::below::Below;
 use crate::container::inflate::corrupt;
 use crate::container::mapped::{Layout, Piece, Stored, wrap};
+use crate::container::tables::Tables;
 use crate::error::EvidenceError;
-use crate::source::{Cached, Source};
+use crate::source::Source;
 use std::io;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ pub(super) struct Blocks {
     metadata: Metadata,
     table: Region,
     file: Arc<dyn Source>,
-    meta: Cached,
+    meta: Tables,
     below: Below,
     /// Payload blocks between two bitmap blocks.
     ratio: u64,
@@ -38,7 +39,7 @@ impl Blocks {
         metadata: Metadata,
         table: Region,
         file: Arc<dyn Source>,
-        meta: Cached,
+        meta: Tables,
         below: Below,
     ) -> Result<Self, EvidenceError> {
         let covered = BITMAP_SECTORS.saturating_mul(u64::from(metadata.sector_bytes));

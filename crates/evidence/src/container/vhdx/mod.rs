@@ -17,13 +17,10 @@ use crate::bytes::Fields;
 use crate::error::EvidenceError;
 use crate::escape_bytes;
 use crate::problem::ProblemKind;
-use crate::source::{Cached, Source};
+use crate::source::Source;
 use blocks::Blocks;
 use metadata::Metadata;
 use std::sync::Arc;
-
-/// What is kept of the block table and the sector bitmaps of one layer.
-const META_BYTES: usize = 1 << 20;
 
 /// The name of the fact that a child compares.
 const DATA_ID: &str = "data write identifier";
@@ -52,7 +49,7 @@ pub(super) fn open(
     metadata.describe(&mut notes);
     let below =
         if metadata.has_parent { parent(&metadata, folder, &mut notes) } else { Below::Nothing };
-    let meta = Cached::new(Arc::clone(&file), 4096, META_BYTES);
+    let meta = folder.tables(&file);
     let blocks = Blocks::new(metadata, regions.table, file, meta, below)?;
     if blocks.reach_bytes() < blocks.wanted_bytes() {
         let text = format!(

@@ -48,7 +48,7 @@ pub(super) fn open(
         let descriptor = Descriptor::parse(&text);
         return by_descriptor(&descriptor, folder, notes);
     }
-    let sparse = Sparse::open(first, &mut notes)?;
+    let sparse = Sparse::open(first, folder, &mut notes)?;
     let descriptor = match sparse.descriptor() {
         Some((at, length)) => {
             let length = to_usize(length.min(MAX_DESCRIPTOR_BYTES));
@@ -141,8 +141,8 @@ fn part(extent: &Extent, folder: &mut Folder<'_>, notes: &mut Notes) -> Result<P
     if !sparse::is_sparse(Fields(&head)) {
         return Err(format!("the extent \"{name}\" is no sparse extent"));
     }
-    let sparse =
-        Sparse::open(&source, notes).map_err(|error| format!("the extent \"{name}\": {error}"))?;
+    let sparse = Sparse::open(&source, folder, notes)
+        .map_err(|error| format!("the extent \"{name}\": {error}"))?;
     let there = sparse.size_bytes();
     if there < wanted {
         let text = format!("the extent \"{name}\" covers {there} bytes of {wanted}");

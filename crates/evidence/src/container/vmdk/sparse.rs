@@ -6,11 +6,13 @@ use super::SECTOR;
 use crate::bytes::{Fields, to_usize};
 use crate::container::below::Notes;
 use crate::container::chunks::MAX_CHUNK_BYTES;
+use crate::container::folder::Folder;
 use crate::container::inflate::{corrupt, inflate_chunk};
 use crate::container::mapped::wrap;
+use crate::container::tables::Tables;
 use crate::error::EvidenceError;
 use crate::problem::ProblemKind;
-use crate::source::{Cached, Source};
+use crate::source::Source;
 use std::io;
 use std::sync::Arc;
 
@@ -19,9 +21,6 @@ const COWD: &[u8] = b"COWD";
 
 /// The directory stands in a footer, because the file was written as a stream.
 const AT_END: u64 = u64::MAX;
-
-/// What is kept of the tables of one extent: a disk may have thousands of extents, and each walks through its own.
-const META_BYTES: usize = 64 << 10;
 
 /// Bytes of a compressed grain before its data: its first sector and its length.
 const MARKER_BYTES: usize = 12;
@@ -38,7 +37,7 @@ pub(super) enum Grain {
 /// The extent.
 pub(super) struct Sparse {
     file: Arc<dyn Source>,
-    meta: Cached,
+    meta: Tables,
     size_bytes: u64,
     grain_bytes: u64,
     grains_per_table: u64,
@@ -54,7 +53,11 @@ pub(super) fn is_sparse(head: Fields<'_>) -> bool {
 }
 
 impl Sparse {
-    pub(super) fn open(file: &Arc<dyn Source>, notes: &mut Notes) -> Result<Self, EvidenceError> {
+    pub(super) fn open(
+        file: &Arc<dyn Source>,
+        folder: &mut Folder<'_>,
+        notes: &mut Notes,
+    ) -> Result<Self, EvidenceError> {
         let read =
             |at| file.bytes_at(at, 512).map_err(EvidenceError::read("a sparse extent's header"));
         let mut raw = read(0)?;
@@ -66,7 +69,7 @@ impl Sparse {
                 return Err(EvidenceError::corrupt(text));
             }
         }
-        let sparse = Self::parse(file, Fields(&raw), notes)?;
+        let sparse = Self::parse(file, Fields(&raw), folder.tables(file), notes)?;
         let (grain, tables) = (sparse.grain_bytes, sparse.grains_per_table);
         if !grain.is_power_of_two() || grain > MAX_CHUNK_BYTES || !(1..=1 << 16).contains(&tables) {
             let text = format!("a sparse extent with grains of {grain} bytes, {tables} in a table");
@@ -78,10 +81,10 @@ impl Sparse {
     fn parse(
         file: &Arc<dyn Source>,
         header: Fields<'_>,
+        meta: Tables,
         notes: &mut Notes,
     ) -> Result<Self, EvidenceError> {
         let sectors = |count: u64| count.saturating_mul(SECTOR);
-        let meta = Cached::new(Arc::clone(file), 4096, META_BYTES);
         if header.has(0, COWD) {
             return Ok(Self {
                 file: Arc::clone(file),
