@@ -134,3 +134,31 @@ for format in encase6 encase2 smart; do
     ewfacquire -u -q -c fast -f "$format" -t "$work/$format" "$work/disk" > /dev/null
     for image in "$work/$format".?01; do seed '\000' "ewf-$format" "$image"; done
 done
+mkdir -p corpus/squashfs corpus/erofs corpus/tar "$work/packed/a/[root]/etc"
+head -c 9000 /dev/urandom > "$work/packed/a/random"
+yes 'the same line again' | head -n 2000 > "$work/packed/a/text"
+truncate -s 300K "$work/packed/a/sparse"
+echo end >> "$work/packed/a/sparse"
+ln "$work/packed/a/text" "$work/packed/again"
+ln -s "$(printf 'x%.0s' $(seq 150))" "$work/packed/link"
+echo 'ID=test' > "$work/packed/a/[root]/etc/os-release"
+setfattr -n user.note -v value "$work/packed/a/text" || true
+for method in gzip lzma lzo xz lz4 zstd; do
+    mksquashfs "$work/packed" "corpus/squashfs/$method" -noappend -quiet -no-progress -comp "$method" -b 4096 > /dev/null
+done
+mksquashfs "$work/packed" corpus/squashfs/plain -noappend -quiet -no-progress -noI -noD -noF -noX -b 4096 > /dev/null
+mkfs.erofs -d0 corpus/erofs/plain "$work/packed" > /dev/null
+mkfs.erofs -d0 --chunksize=4096 corpus/erofs/chunks "$work/packed" > /dev/null
+mkfs.erofs -d0 -zlz4 corpus/erofs/lz4 "$work/packed" > /dev/null
+mkfs.erofs -d0 -zlz4hc -C16384 -Efragments,dedupe corpus/erofs/fragments "$work/packed" > /dev/null
+mkfs.erofs -d0 -zlz4 -Eztailpacking,legacy-compress corpus/erofs/tails "$work/packed" > /dev/null
+for method in lzma deflate zstd; do
+    # Newer releases only.
+    mkfs.erofs -d0 "-z$method" -C16384 "corpus/erofs/$method" "$work/packed" > /dev/null 2>&1 || rm -f "corpus/erofs/$method"
+done
+for format in v7 ustar oldgnu gnu posix; do
+    tar --format="$format" -cf "corpus/tar/$format" -C "$work/packed" .
+done
+tar --format=gnu --sparse -cf corpus/tar/sparse-gnu -C "$work/packed" .
+tar --format=posix --sparse --xattrs -cf corpus/tar/sparse-posix -C "$work/packed" .
+tar --format=posix -czf corpus/tar/gzip -C "$work/packed" .

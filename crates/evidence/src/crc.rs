@@ -49,6 +49,11 @@ pub(crate) fn crc32_from(seed: u32, data: &[u8]) -> u32 {
     update(&IEEE, seed, data)
 }
 
+/// The same, continued from the value over what came before.
+pub(crate) fn crc32_continued(before: u32, data: &[u8]) -> u32 {
+    !update(&IEEE, !before, data)
+}
+
 /// Raw CRC-32C continued from `seed`, without the final inversion: that is how ext4 and its journal chain it.
 pub(crate) fn crc32c(seed: u32, data: &[u8]) -> u32 {
     update(&CASTAGNOLI, seed, data)

@@ -17,6 +17,15 @@ pub enum EvidenceError {
         #[source]
         source: SourceError,
     },
+    /// The system refused an object of a directory handed over.
+    #[error("reading {what}")]
+    System {
+        /// The object wanted, its name escaped.
+        what: String,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The evidence uses something this version cannot read.
     #[error("{what} is not supported")]
     Unsupported {
@@ -65,7 +74,7 @@ impl EvidenceError {
     #[must_use]
     pub fn kind(&self) -> ProblemKind {
         match self {
-            Self::Read { .. } => ProblemKind::Io,
+            Self::Read { .. } | Self::System { .. } => ProblemKind::Io,
             Self::Unsupported { .. } => ProblemKind::Unsupported,
             Self::Corrupt { .. } => ProblemKind::Corrupt,
             Self::Refused { .. } | Self::NotFound { .. } => ProblemKind::Refused,
@@ -83,6 +92,7 @@ impl EvidenceError {
     pub fn to_problem(&self, place: Place) -> Problem {
         let text = match self {
             Self::Read { what, source } => format!("reading {what}: {source}"),
+            Self::System { what, source } => format!("reading {what}: {source}"),
             other => other.to_string(),
         };
         Problem { kind: self.kind(), place, text }

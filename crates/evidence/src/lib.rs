@@ -1,8 +1,9 @@
 //! The read-only view of evidence: disks and images, partitions, file systems, files.
 //!
 //! Everything here turns bytes of an untrusted disk into records plus [`Problem`]s. Invariants: nothing in this crate
-//! can open anything (a [`Source`] is made from a descriptor somebody else opened) and nothing can write; no input makes
-//! it panic, hang or allocate without bound; a part that cannot be read is recorded and the rest goes on.
+//! can write; a [`Source`] is made from a descriptor somebody else opened, and nothing is opened but by
+//! [`collection::Directory`], read-only and beneath a directory handed over; no input makes it panic, hang or allocate
+//! without bound; a part that cannot be read is recorded and the rest goes on.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
