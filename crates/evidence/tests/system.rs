@@ -91,7 +91,8 @@ fn two_disks(directory: &Path) -> Option<Stack> {
     )?;
     let var = volume(directory, "var", VAR, &[("log/syslog", "on the third partition")])?;
     let first = disk(directory, "first.img", GPT, &[(MIB, &root), (33 * MIB, &var)])?;
-    let second = disk(directory, "second.img", "label: gpt\nstart=2048,size=32768\n", &[(MIB, &home)])?;
+    let second =
+        disk(directory, "second.img", "label: gpt\nstart=2048,size=32768\n", &[(MIB, &home)])?;
     Some(Stack::examine(&[named("sda", &first), named("sdb", &second)], &[]))
 }
 
@@ -155,8 +156,7 @@ fn without_its_second_disk_a_system_says_what_is_missing() {
 #[test]
 fn a_table_inside_a_partition_is_a_layer_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(inner) =
-        volume(directory.path(), "inner", HOME, &[("file", "two tables deep")])
+    let Some(inner) = volume(directory.path(), "inner", HOME, &[("file", "two tables deep")])
     else {
         return;
     };
@@ -200,7 +200,9 @@ fn every_byte_of_a_disk_is_something() {
 #[test]
 fn a_byte_leads_to_its_file_as_debugfs_says() {
     let directory = tempfile::tempdir().unwrap();
-    let (Some(stack), Some(debugfs)) = (two_disks(directory.path()), tool("debugfs")) else { return };
+    let (Some(stack), Some(debugfs)) = (two_disks(directory.path()), tool("debugfs")) else {
+        return;
+    };
     let image = directory.path().join("var");
     let said = run(&debugfs, &["-R", "blocks /log/syslog", text(&image)], "");
     let block: u64 = said.trim().parse().expect("one block");

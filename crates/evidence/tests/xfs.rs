@@ -266,7 +266,7 @@ fn space_agrees(image: &Path, fs: &dyn FileSystem) {
     assert!(!ours.is_empty());
     assert_eq!(ours.difference(&theirs).next(), None);
     assert!(theirs.difference(&ours).all(|(_, length)| *length == block_bytes));
-    assert!(ranges.array_windows::<2>().all(|[a, b]| a.end < b.start || a.end == b.start));
+    assert!(ranges.array_windows::<2>().all(|[a, b]| a.end <= b.start));
 }
 
 /// Vouched for by `xfs_db bmap` and `freesp`.
@@ -393,6 +393,15 @@ fn a_log_that_went_round_or_was_torn_is_read_as_the_kernel_does() {
         }
     }
     run(&tool("sync").unwrap(), &["-f", text(mounted.root())], "");
+    let busy = std::fs::read(kernel::snapshot(&image, "busy")).unwrap();
+    // For the torn ones nothing behind the damage may be in place yet, so a log that has room and no time to be emptied.
+    mounted.unmount();
+    let mounted = kernel::mount(&image, "xfs", "rw").unwrap();
+    for step in 0..8 {
+        std::fs::create_dir(mounted.root().join(format!("step-{step}"))).unwrap();
+        std::fs::write(mounted.root().join(format!("step-{step}/file")), "content").unwrap();
+        run(&tool("sync").unwrap(), &["-f", text(mounted.root())], "");
+    }
     let pulled = kernel::snapshot(&image, "pulled");
     mounted.unmount();
     let bytes = std::fs::read(&pulled).unwrap();
@@ -400,7 +409,9 @@ fn a_log_that_went_round_or_was_torn_is_read_as_the_kernel_does() {
     let lap = |at: usize| u32::from_be_bytes(bytes[at + 4..at + 8].try_into().unwrap());
     assert!(lap(found[0]) > 1, "the log must have gone round, else this tests nothing");
     // Damage to the data of the last, third last and sixth last record.
-    for torn in [None, Some(0), Some(2), Some(5)] {
+    for (bytes, torn) in
+        [(&busy, None), (&bytes, None), (&bytes, Some(0)), (&bytes, Some(2)), (&bytes, Some(5))]
+    {
         let mut bytes = bytes.clone();
         if let Some(torn) = torn {
             let data = found[torn] + 512 + 40;

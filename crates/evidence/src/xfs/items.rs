@@ -88,10 +88,12 @@ impl Replay {
         let key = (buffer.sector, buffer.sectors);
         if buffer.flags & BUFFER_CANCELLED != 0 {
             // From here on the place may be a buffer again.
-            if let Some(count) = self.cancelled.get_mut(&key) {
-                *count = count.saturating_sub(1);
+            let left = self.cancelled.get(&key).map_or(0, |count| count.saturating_sub(1));
+            if left == 0 {
+                self.cancelled.remove(&key);
+            } else {
+                self.cancelled.insert(key, left);
             }
-            self.cancelled.retain(|_, count| *count > 0);
             return Ok(());
         }
         if self.cancelled.contains_key(&key) {

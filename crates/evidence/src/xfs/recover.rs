@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Bytes of transactions that have begun and not ended.
 const MAX_PENDING_BYTES: usize = 48 << 20;
+/// What an operation costs beside its bytes, about.
+const PENDING_BYTES: usize = 64;
 /// Length of the header every transaction begins with.
 const HEADER_BYTES: usize = 16;
 
@@ -50,6 +52,13 @@ struct Pending {
     /// The sixteen bytes every transaction begins with; they say nothing that is needed.
     header: Vec<u8>,
     items: Vec<Item>,
+    bytes: usize,
+}
+
+/// All transactions whose commit has not been met, and the memory they take.
+#[derive(Default)]
+struct Open {
+    by_id: HashMap<u32, Pending>,
     bytes: usize,
 }
 
@@ -146,10 +155,10 @@ fn second_pass(
     // The log is read beside the changes that are made, one record's transactions at a time.
     let mut replay = items::Replay { cancelled };
     let mut done: Vec<(u64, Vec<Item>)> = Vec::new();
-    let mut pending = HashMap::new();
+    let mut open = Open::default();
     for record in records {
         let log = Log::new(xfs)?;
-        one_record(&log, record, &mut pending, &mut |lsn, items| {
+        one_record(&log, record, &mut open, &mut |lsn, items| {
             done.push((lsn, items));
             Ok(())
         })?;
@@ -181,9 +190,9 @@ fn transactions(
     records: &[Record],
     each: &mut Each<'_>,
 ) -> Result<(), EvidenceError> {
-    let mut pending = HashMap::new();
+    let mut open = Open::default();
     for record in records {
-        one_record(log, record, &mut pending, each)?;
+        one_record(log, record, &mut open, each)?;
     }
     Ok(())
 }
@@ -192,7 +201,7 @@ fn transactions(
 fn one_record(
     log: &Log<'_>,
     record: &Record,
-    pending: &mut HashMap<u32, Pending>,
+    open: &mut Open,
     each: &mut Each<'_>,
 ) -> Result<(), EvidenceError> {
     let raw = log.content(record)?;
@@ -221,24 +230,24 @@ fn one_record(
         };
         at = end;
         if flags & FLAG_START != 0 {
-            pending.insert(id, Pending { lsn: record.lsn, ..Pending::default() });
-            continue;
-        }
-        // Operations of a transaction that began before the tail have nothing left to say.
-        if flags & FLAG_UNMOUNT != 0 || !pending.contains_key(&id) {
-            continue;
-        }
-        if flags & FLAG_COMMIT != 0 {
-            if let Some(transaction) = pending.remove(&id) {
+            open.bytes = open.bytes.saturating_add(PENDING_BYTES);
+            let begun = Pending { lsn: record.lsn, bytes: PENDING_BYTES, ..Pending::default() };
+            if let Some(lost) = open.by_id.insert(id, begun) {
+                open.bytes = open.bytes.saturating_sub(lost.bytes);
+            }
+        } else if flags & FLAG_COMMIT != 0 {
+            if let Some(transaction) = open.by_id.remove(&id) {
+                open.bytes = open.bytes.saturating_sub(transaction.bytes);
                 each(transaction.lsn, transaction.items)?;
             }
-            continue;
-        }
-        if let Some(transaction) = pending.get_mut(&id) {
+        } else if flags & FLAG_UNMOUNT == 0
+            && let Some(transaction) = open.by_id.get_mut(&id)
+        {
+            // Operations of a transaction that began before the tail have nothing left to say.
+            open.bytes = open.bytes.saturating_add(body.len()).saturating_add(PENDING_BYTES);
             transaction.add(body, flags & FLAG_CONTINUES != 0);
         }
-        let held: usize = pending.values().map(|pending| pending.bytes).sum();
-        if held > MAX_PENDING_BYTES {
+        if open.bytes > MAX_PENDING_BYTES {
             return Err(EvidenceError::refused(format!(
                 "transactions of the log have more than {MAX_PENDING_BYTES} bytes at once"
             )));
@@ -250,7 +259,7 @@ fn one_record(
 impl Pending {
     /// Adds a region, or the rest of one that a record's end had cut.
     fn add(&mut self, body: &[u8], is_rest: bool) {
-        self.bytes = self.bytes.saturating_add(body.len()).saturating_add(64);
+        self.bytes = self.bytes.saturating_add(body.len()).saturating_add(PENDING_BYTES);
         if self.items.is_empty() && self.header.len() < HEADER_BYTES {
             // The transaction's own header comes first, and may itself be cut.
             self.header.extend_from_slice(body);
