@@ -162,3 +162,23 @@ done
 tar --format=gnu --sparse -cf corpus/tar/sparse-gnu -C "$work/packed" .
 tar --format=posix --sparse --xattrs -cf corpus/tar/sparse-posix -C "$work/packed" .
 tar --format=posix -czf corpus/tar/gzip -C "$work/packed" .
+# A Btrfs as the list of its blocks that fuzz_targets/btrfs.rs takes; with root, one with a log as well.
+mkdir -p corpus/btrfs
+blocks() {
+    perl -e 'binmode STDIN; binmode STDOUT; for (my $n = 0; read(STDIN, my $b, 4096); $n++) {
+        print pack("V", $n), $b if $b =~ /[^\0]/ && length($b) == 4096 }' < "$1" > "$2"
+}
+truncate -s 16M "$work/btrfs"
+mkfs.btrfs -q -M -n 4096 -m single -d single --rootdir "$work/tree" "$work/btrfs"
+blocks "$work/btrfs" corpus/btrfs/plain
+if [ "$(id -u)" = 0 ] && mkdir "$work/mnt" && mount -o loop,commit=3600,compress=lzo "$work/btrfs" "$work/mnt"; then
+    btrfs -q subvolume create "$work/mnt/sub"
+    btrfs -q subvolume snapshot "$work/mnt/sub" "$work/mnt/snap"
+    for name in a b c d; do yes $name | head -c 9000 > "$work/mnt/sub/$name"; done
+    sync -f "$work/mnt"
+    rm "$work/mnt/sub/a"; mv "$work/mnt/sub/b" "$work/mnt/sub/e"; echo new > "$work/mnt/sub/c"
+    sync "$work/mnt/sub/c" "$work/mnt/sub"
+    cp --sparse=always "$work/btrfs" "$work/btrfs-log"
+    umount "$work/mnt"
+    blocks "$work/btrfs-log" corpus/btrfs/log
+fi
