@@ -95,7 +95,7 @@ if mount -t xfs -o loop "$work/xfs" "$work/xfs-mounted" 2> /dev/null; then
     sectors "$work/pulled" corpus/xfs/log
 fi
 rm -f corpus/iso9660/*
-xorriso -as mkisofs -quiet -R -o corpus/iso9660/rock -padding 0 "$work/tree"
+xorriso -as mkisofs -quiet -R -o corpus/iso9660/rock -no-pad "$work/tree"
 genisoimage -quiet -J -no-pad -o corpus/iso9660/joliet "$work/tree"
 mkdir -p "$work/tree/1/2/3/4/5/6/7/8/9"
 genisoimage -quiet -R -no-pad -o corpus/iso9660/moved "$work/tree"
