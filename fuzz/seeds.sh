@@ -182,3 +182,39 @@ if [ "$(id -u)" = 0 ] && mkdir "$work/mnt" && mount -o loop,commit=3600,compress
     umount "$work/mnt"
     blocks "$work/btrfs-log" corpus/btrfs/log
 fi
+
+mkdir -p corpus/luks corpus/lvm corpus/md corpus/bitlocker
+truncate -s 4M "$work/luks"
+printf secret | cryptsetup -q luksFormat --type luks1 --pbkdf-force-iterations 1000 "$work/luks" -
+head -c 592 "$work/luks" > corpus/luks/luks1
+truncate -s 20M "$work/luks"
+printf secret | cryptsetup -q luksFormat --type luks2 --pbkdf argon2id --pbkdf-memory 1024 --pbkdf-force-iterations 4 "$work/luks" -
+dd if="$work/luks" bs=4096 skip=1 count=1 status=none | tr -d '\000' > corpus/luks/luks2
+# LVM and md are made by hand: their tools need the kernel.
+physical='physical_volumes { p { id = "aaaaaa-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa" pe_start = 128 pe_count = 20 } }'
+segment() { printf '%s { id = "%s" status = ["VISIBLE"] segment1 { start_extent = 0 extent_count = 2 %s } } ' "$1" "$1" "$2"; }
+{
+    printf 'g { id = "g" seqno = 1 extent_size = 8 %s logical_volumes { ' "$physical"
+    segment l 'type = "striped" stripes = ["p", 0]'
+    segment s 'type = "striped" stripe_size = 8 stripes = ["p", 2, "p", 4]'
+    segment r 'type = "raid5_ls" device_count = 3 stripe_size = 8 raids = ["l", "l", "s", "s", "l", "l"]'
+    segment m 'type = "mirror" mirrors = ["l", 0, "s", 0]'
+    segment n 'type = "snapshot" chunk_size = 8 origin = "l" cow_store = "s"'
+    segment t 'type = "thin" thin_pool = "q" device_id = 1'
+    segment q 'type = "thin-pool" metadata = "l" pool = "s" chunk_size = 128'
+    printf '} }'
+} > corpus/lvm/kinds
+word() { printf "\\$(printf %o $(($1 & 255)))\\$(printf %o $(($1 >> 8 & 255)))\\$(printf %o $(($1 >> 16 & 255)))\\$(printf %o $(($1 >> 24 & 255)))"; }
+# One superblock 1.1 of a set of one or three members, by level and layout.
+member() {
+    word 0xa92b4efc; word 1; word 0; word 0; printf 0123456789abcdefset; head -c 29 /dev/zero; word 0; word 0
+    word "$1"; word "$2"; word 8; word 0; word 8; word 3; head -c 32 /dev/zero
+    word 8; word 0; word 8; word 0; word 0; word 0; word 0; word 0; word "$3"; head -c 28 /dev/zero; head -c 8 /dev/zero; word 5; word 0
+    word -1; word -1; word 0; word 3; head -c 32 /dev/zero; printf '\000\000\001\000\002\000'
+    head -c 3834 /dev/zero; head -c 4096 /dev/urandom
+}
+for set in '1 0' '0 2' '5 2' '6 2' '10 258' '-1 0'; do
+    { printf '\002'; for number in 0 1 2; do member ${set% *} ${set#* } $number; done; } > "corpus/md/set$(echo "$set" | tr ' ' -)"
+done
+# A header of version 2 with a protector, a key in the clear and a boxed key.
+{ printf -- '-FVE-FS-\024\000\002\000\004\000\004\000'; head -c 240 /dev/zero; } > corpus/bitlocker/header

@@ -32,6 +32,7 @@ pub mod running;
 pub mod sample;
 pub mod serial;
 pub mod shell;
+pub mod volumes;
 pub mod workshop;
 pub mod zoo;
 

@@ -18,11 +18,12 @@ use std::time::Duration;
 /// Suite of the tools: the one the stick's own kernel comes from.
 const SUITE: &str = "trixie";
 
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 19] = [
     "bash",
     "btrfs-progs",
     "busybox-static",
     "coreutils",
+    "cryptsetup-bin",
     "dmsetup",
     "dosfstools",
     "e2fsprogs",
@@ -34,18 +35,25 @@ const PACKAGES: [&str; 17] = [
     "lvm2",
     "mdadm",
     "mount",
+    "thin-provisioning-tools",
     "util-linux",
     "xfsprogs",
 ];
 
 /// Modules the guest may need; what they depend on comes along.
-const MODULES: [&str; 28] = [
+const MODULES: [&str; 38] = [
+    "aesni-intel",
     "ahci",
     "btrfs",
+    "dm-cache-smq",
+    "dm-crypt",
     "dm-mod",
     "dm-raid",
     "dm-mirror",
     "dm-snapshot",
+    "dm-thin-pool",
+    "dm-writecache",
+    "essiv",
     "exfat",
     "ext4",
     "isofs",
@@ -54,7 +62,10 @@ const MODULES: [&str; 28] = [
     "nls_cp437",
     "nls_iso8859-1",
     "nvme",
+    "raid0",
     "raid1",
+    "raid10",
+    "raid456",
     "sd_mod",
     "sg",
     "sr_mod",
@@ -65,6 +76,7 @@ const MODULES: [&str; 28] = [
     "virtio_console",
     "virtio_scsi",
     "xfs",
+    "xts",
     "xhci-pci",
     "crc32_generic",
     "crc32c_generic",

@@ -74,6 +74,22 @@ pub(super) fn md_old(range: &Range<'_>) -> Option<Content> {
     Some(content)
 }
 
+/// RAID of a controller's firmware, told by the last sectors: DDF (SNIA), Intel's, which md can take over.
+pub(super) fn firmware_raid(range: &Range<'_>) -> Option<Content> {
+    let size = range.size();
+    let tail_at = size.checked_sub(8192)?;
+    let raw = range.read(tail_at, 8192);
+    let tail = Fields(&raw);
+    let ddf = [7680, 4096].iter().any(|at| tail.be32(*at) == 0xde11_de11);
+    let intel = [7168, 0].iter().any(|at| tail.has(*at, b"Intel Raid ISM Cfg Sig. "));
+    if !ddf && !intel {
+        return None;
+    }
+    let mut content = Content::new(ContentKind::MdMember);
+    content.note(if ddf { "firmware RAID DDF" } else { "firmware RAID Intel Matrix (IMSM)" });
+    Some(content)
+}
+
 fn level(raw: [u8; 4]) -> String {
     match i32::from_le_bytes(raw) {
         -1 => "linear".to_owned(),

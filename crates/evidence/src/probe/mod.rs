@@ -180,6 +180,7 @@ pub fn probe(source: &dyn Source) -> Probe {
     let detectors: &[fn(&Range<'_>) -> Option<Content>] = &[
         members::md_new,
         members::md_old,
+        members::firmware_raid,
         members::lvm,
         members::luks,
         members::bcache,

@@ -8,7 +8,8 @@ mod elephant;
 mod mode;
 mod source;
 
-pub(super) use block::{BlockCipher, block_cipher};
+use block::BlockCipher;
+pub(super) use block::block_cipher;
 pub(super) use mode::SectorCipher;
 pub(super) use source::Decrypted;
 

@@ -33,7 +33,8 @@ fn state(source: &Arc<dyn Source>) -> Option<State> {
 /// Level and layout as md counts them.
 fn parity_layout(kind: &str) -> Option<ParityLayout> {
     let (level, layout) = match kind {
-        "raid4" => (4, 5),
+        // Unlike md, dm-raid has the parity of RAID 4 on the first leg.
+        "raid4" => (5, 4),
         "raid5" | "raid5_ls" => (5, 2),
         "raid5_la" => (5, 0),
         "raid5_ra" => (5, 1),

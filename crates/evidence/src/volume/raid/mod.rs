@@ -27,13 +27,18 @@ fn rem(value: u64, by: u64) -> u64 {
     value.checked_rem(by).unwrap_or(0)
 }
 
+/// Fills a part of a request: number of the chunk, offset within it.
+type ReadPart<'a> = dyn FnMut(u64, u64, &mut [u8]) -> Result<(), SourceError> + 'a;
+/// Fills a buffer from an offset.
+type ReadAll<'a> = dyn Fn(u64, &mut [u8]) -> Result<(), SourceError> + 'a;
+
 /// Splits a request at the borders of chunks; `read` gets the chunk's number, the offset within it and its part.
 fn by_chunk(
     offset_bytes: u64,
     buf: &mut [u8],
     chunk_bytes: u64,
     size_bytes: u64,
-    read: &mut dyn FnMut(u64, u64, &mut [u8]) -> Result<(), SourceError>,
+    read: &mut ReadPart<'_>,
 ) -> Result<usize, SourceError> {
     let wanted = to_usize(size_bytes.saturating_sub(offset_bytes)).min(buf.len());
     let mut done = 0_usize;
@@ -55,11 +60,7 @@ fn by_chunk(
 
 /// Reads all at once; when that fails, half by half down to a sector, so that bad sectors of two legs that do not lie at
 /// the same place hide nothing. Ends at the first sector nobody gives.
-fn halving(
-    at: u64,
-    buf: &mut [u8],
-    read: &dyn Fn(u64, &mut [u8]) -> Result<(), SourceError>,
-) -> Result<(), SourceError> {
+fn halving(at: u64, buf: &mut [u8], read: &ReadAll<'_>) -> Result<(), SourceError> {
     let error = match read(at, buf) {
         Ok(()) => return Ok(()),
         Err(error) => error,
