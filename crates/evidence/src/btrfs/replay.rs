@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 /// Most changed items of one subvolume.
 const MAX_CHANGES: usize = 1 << 19;
+/// Most bytes of items looked through at once.
+const MAX_COLLECTED_BYTES: usize = 64 << 20;
 /// Most names whose number must be searched for, because their inode does not record it.
 const MAX_SEARCHES: usize = 1000;
 
@@ -65,12 +67,24 @@ impl<'a> Replay<'a> {
     /// The items in a range as they are now; changes while going through them do no harm.
     pub(super) fn collect(&self, from: Key, to: Key) -> Result<Vec<(Key, Vec<u8>)>, EvidenceError> {
         let mut out = Vec::new();
+        let mut left = MAX_COLLECTED_BYTES;
+        let mut is_full = false;
         let trouble = self.store.range(&self.tree, from, to, &mut |key, item| {
+            match left.checked_sub(item.len().saturating_add(64)) {
+                Some(rest) => left = rest,
+                None => {
+                    is_full = true;
+                    return ControlFlow::Break(());
+                }
+            }
             out.push((key, item.to_vec()));
-            if out.len() > MAX_CHANGES { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Continue(())
         });
-        if out.len() > MAX_CHANGES {
-            return Err(EvidenceError::refused(format!("more than {MAX_CHANGES} items at {from}")));
+        if is_full {
+            let most = MAX_COLLECTED_BYTES;
+            return Err(EvidenceError::refused(format!(
+                "more than {most} bytes of items at {from}"
+            )));
         }
         trouble.into_iter().next().map_or(Ok(out), Err)
     }
