@@ -59,6 +59,8 @@ fn every_compression_reads_as_the_kernel_reads_it() {
     for options in [
         &["-comp", "gzip"][..],
         &["-comp", "xz", "-Xbcj", "x86,arm"],
+        &["-comp", "lzo"],
+        &["-comp", "lzo", "-Xalgorithm", "lzo1x_1"],
         &["-comp", "lz4"],
         &["-comp", "lz4", "-Xhc", "-b", "1M"],
         &["-comp", "zstd"],
