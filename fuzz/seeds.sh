@@ -3,7 +3,7 @@
 # xorriso, genisoimage, qemu-img and ewfacquire.
 set -eu
 cd "$(dirname "$0")"
-mkdir -p corpus/ext corpus/partition corpus/probe corpus/text corpus/fat corpus/exfat corpus/iso9660
+mkdir -p corpus/ext corpus/partition corpus/probe corpus/text corpus/fat corpus/exfat corpus/iso9660 corpus/ntfs corpus/registry
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 mkdir -p "$work/tree/etc"
@@ -218,3 +218,35 @@ for set in '1 0' '0 2' '5 2' '6 2' '10 258' '-1 0'; do
 done
 # A header of version 2 with a protector, a key in the clear and a boxed key.
 { printf -- '-FVE-FS-\024\000\002\000\004\000\004\000'; head -c 240 /dev/zero; } > corpus/bitlocker/header
+rm -f corpus/ntfs/ntfs
+truncate -s 1100K corpus/ntfs/ntfs
+mkntfs -q -F -f -c 512 -L N corpus/ntfs/ntfs 2> /dev/null
+# Without root the volume stays as it was made.
+mkdir "$work/ntfs-mounted"
+if [ "$(id -u)" = 0 ] && ntfs-3g -o compression corpus/ntfs/ntfs "$work/ntfs-mounted" 2> /dev/null; then
+    mkdir "$work/ntfs-mounted/a" "$work/ntfs-mounted/b"
+    setfattr -n system.ntfs_attrib_be -v 0x00000800 "$work/ntfs-mounted/b"
+    seq 9000 > "$work/ntfs-mounted/b/packed"
+    for name in $(seq 40); do : > "$work/ntfs-mounted/a/a-longer-name-$name"; done
+    setfattr -n user.stream -v value "$work/ntfs-mounted/a/a-longer-name-1"
+    truncate -s 900K "$work/ntfs-mounted/sparse"
+    ln -s a "$work/ntfs-mounted/link"
+    rm "$work/ntfs-mounted"/a/*3
+    umount "$work/ntfs-mounted"
+fi
+# The smallest hive (base block, one bin, a root key and its descriptor), filled by hivex.
+perl -e '
+    my $bin = "hbin" . pack("V*", 0, 4096) . ("\0" x 20);
+    my $key = "nk" . pack("v", 0x2c) . ("\0" x 24) . pack("V*", (0xffffffff) x 2) . pack("V", 0);
+    $key .= pack("V*", 0xffffffff, 0x80, 0xffffffff) . ("\0" x 20) . pack("vv", 4, 0) . "ROOT";
+    my $descriptor = "sk\0\0" . pack("V*", 0x80, 0x80, 1, 20) . pack("V*", 0x80040001, (0) x 4);
+    $bin .= pack("V", 0xffffffa0) . $key . ("\0" x (0x5c - length $key));
+    $bin .= pack("V", 0xffffffd0) . $descriptor . ("\0" x (0x2c - length $descriptor)) . pack("V", 4096 - 0xb0);
+    my $base = "regf" . pack("V*", 1, 1, 0, 0, 1, 5, 0, 1, 0x20, 4096, 1);
+    $base .= "\0" x (508 - length $base);
+    my $sum = 0;
+    $sum ^= $_ for unpack("V*", $base);
+    print $base . pack("V", $sum) . ("\0" x 3584) . $bin . ("\0" x (4096 - length $bin));
+' > corpus/registry/hive
+printf 'add Microsoft\ncd Microsoft\nadd Windows NT\ncd Windows NT\nadd CurrentVersion\ncd CurrentVersion\nsetval 3\nProductName\nstring:Windows\nUBR\ndword:0x7\nData\nhex:3:01,02,03,04,05\ncommit\n' \
+    | hivexsh -w corpus/registry/hive

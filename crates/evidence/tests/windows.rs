@@ -117,11 +117,10 @@ fn theirs(hive: &Path) -> Option<Vec<String>> {
             let kind = attribute(tag, "type").unwrap();
             let value = attribute(tag, "value").unwrap_or_default();
             // Lists have their texts in tags of their own; text that is none is shown encoded.
-            let value = if kind == "string-list" || attribute(tag, "encoding").is_some() {
-                String::new()
-            } else {
-                value
-            };
+            // The encoding of binary data comes in lines.
+            let value = if kind == "binary" { value.replace("\r\n", "") } else { value };
+            let is_encoded = kind != "binary" && attribute(tag, "encoding").is_some();
+            let value = if kind == "string-list" || is_encoded { String::new() } else { value };
             out.push(format!("value {name} {kind} {value}"));
         }
     }
@@ -163,7 +162,8 @@ fn ours(hive: &Hive<'_>, theirs: &[String]) -> Vec<String> {
             let other = theirs.get(out.len()).map_or("", String::as_str);
             let bare = format!("value {name} ");
             // Values of types without a name, and texts that hivexml shows encoded.
-            let is_plain = !kind.is_empty() && other != format!("value {name} {kind} ");
+            let is_plain =
+                kind == "binary" || (!kind.is_empty() && other != format!("value {name} {kind} "));
             if !is_plain && other.starts_with(&bare) {
                 out.push(other.to_owned());
             } else {
