@@ -68,8 +68,8 @@ fn a_missing_physical_volume_costs_no_more_than_it_must() {
     let volumes = lvm::assemble(&linear);
     let volume = named(&volumes, "plain-one/linear");
     let source = volume.source.as_ref().expect("partly readable");
-    assert!(source.read_at(0, &mut [0; 512]).is_ok());
-    assert!((0..25).any(|mib| source.read_at(mib << 20, &mut [0; 512]).is_err()));
+    let reads = (0..25).filter(|mib| source.read_at(mib << 20, &mut [0; 512]).is_ok()).count();
+    assert!(reads > 0 && reads < 25, "{reads} of 25 places read");
 }
 
 #[test]

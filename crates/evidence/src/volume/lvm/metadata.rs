@@ -1,6 +1,7 @@
 //! The metadata text as types (lvm2 `lib/format_text/import_vsn1.c`).
 
 use super::text::{Item, Section};
+use std::collections::BTreeSet;
 
 /// A group.
 #[derive(Clone, Debug)]
@@ -109,6 +110,22 @@ fn segments(volume: &Section) -> Option<Vec<Segment>> {
         });
     }
     Some(segments)
+}
+
+impl Metadata {
+    /// The volumes a system shows. Of a snapshot the text marks a nameless volume as visible, but the name people know is
+    /// that of its store.
+    pub(super) fn shown(&self) -> impl Iterator<Item = &Volume> {
+        let is_snapshot = |one: &&Segment| one.kind == "snapshot";
+        let all = self.volumes.iter().flat_map(|volume| &volume.segments).filter(is_snapshot);
+        let stores: BTreeSet<&str> = all
+            .filter_map(|one| one.fields.text("cow_store").or(one.fields.text("merging_store")))
+            .collect();
+        self.volumes.iter().filter(move |volume| {
+            let stands_for_store = volume.segments.iter().any(|one| is_snapshot(&one));
+            stores.contains(volume.name.as_str()) || volume.is_visible && !stands_for_store
+        })
+    }
 }
 
 impl Volume {

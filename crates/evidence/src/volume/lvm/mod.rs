@@ -30,7 +30,7 @@ pub fn assemble(members: &[Member]) -> Vec<Assembled> {
     let mut volumes = Vec::new();
     for group in group::find(members) {
         let mut builder = Builder::new(&group);
-        for volume in group.metadata.volumes.iter().filter(|volume| volume.is_visible) {
+        for volume in group.metadata.shown() {
             volumes.push(builder.assemble(volume));
         }
     }
