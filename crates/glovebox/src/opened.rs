@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use evidence::address::{Address, Object};
+use evidence::collection::Collection;
 use evidence::fs::tree::{self, LastLink};
 use evidence::fs::{FileSystem, Node, RawPath, View};
 use evidence::stack::{Stack, VolumeId};
@@ -56,8 +57,10 @@ impl From<Shown> for View {
 
 /// A source with everything found on it.
 pub(crate) struct Opened {
-    /// The layers.
+    /// The layers; none for a collection of files.
     pub(crate) stack: Stack,
+    /// The files, if the source is a folder or an archive of files and no disk.
+    pub(crate) collection: Option<Collection>,
     /// The name of the source asked for, as addresses begin.
     pub(crate) name: String,
     /// The view asked for.
@@ -116,6 +119,11 @@ impl Reading {
     /// If a source cannot be opened, or a key file cannot be read.
     pub(crate) fn open(&self, address: &Address, guard: &Guard) -> Result<Opened, Failure> {
         let word = String::from_utf8_lossy(&address.source).into_owned();
+        if let Some(collection) = target::collection(&word, guard)? {
+            let stack = Stack::examine(&[], &[]);
+            let collection = Some(collection);
+            return Ok(Opened { stack, collection, name: word, view: self.view() });
+        }
         let keys = self.keys()?;
         let named = target::disk_source(&word, guard)?;
         let name = named.name.clone();
@@ -126,7 +134,8 @@ impl Reading {
         for other in target::other_disks(guard, &disks)? {
             disks.push(other);
         }
-        Ok(Opened { stack: Stack::examine(&disks, &keys), name, view: self.view() })
+        let stack = Stack::examine(&disks, &keys);
+        Ok(Opened { stack, collection: None, name, view: self.view() })
     }
 
     /// Opens what an address names down to the object; without a path, the root of its volume.
@@ -144,7 +153,10 @@ impl Reading {
 impl Opened {
     /// The installed systems on it.
     pub(crate) fn systems(&self) -> Vec<System> {
-        system::find(&self.stack, self.view)
+        match &self.collection {
+            Some(collection) => system::of_collection(collection),
+            None => system::find(&self.stack, self.view),
+        }
     }
 
     /// The tree an address names: a volume's, or an installed system's.
@@ -152,6 +164,14 @@ impl Opened {
     /// # Errors
     /// If there is no such volume, or no single system to take a path without a label for.
     pub(crate) fn tree(&self, address: &Address) -> Result<Tree, Failure> {
+        let whole = self
+            .collection
+            .as_ref()
+            .filter(|_| address.label.as_deref().is_none_or(|label| label == "0"));
+        if let Some(collection) = whole {
+            let fs = Arc::clone(&collection.files);
+            return Ok(Tree { fs, address: self.name.clone() });
+        }
         let Some(label) = &address.label else { return self.only_system() };
         if label.starts_with("os")
             && let Some(system) = self.systems().into_iter().find(|system| system.name == *label)

@@ -3,14 +3,17 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use evidence::address::Address;
+use evidence::collection::{self, Collection, Directory, Mounts};
 use evidence::container::{self, Siblings};
 use evidence::source::{FileSource, Source};
 use evidence::stack;
 use guard::{Disk, DiskName, Guard, LockState};
+use rustix::fs::{Mode, OFlags};
 
 use crate::failure::Failure;
 use crate::output::{Colour, paint, say};
@@ -128,6 +131,34 @@ impl Siblings for Folder {
         let source = FileSource::new(File::open(&path)?, 512).map_err(std::io::Error::other)?;
         Ok(Some(Arc::new(source)))
     }
+}
+
+/// The files in a folder, or in an archive a collector made; `None` for a disk or an image of one.
+///
+/// # Errors
+/// If it is a folder or an archive and cannot be read.
+pub(crate) fn collection(word: &str, guard: &Guard) -> Result<Option<Collection>, Failure> {
+    let Meaning::Path(path) = meaning(word, guard) else { return Ok(None) };
+    let doing = |failure: Failure| failure.while_doing(format!("opening {}", path.display()));
+    if path.is_dir() {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&path, flags, Mode::empty())
+            .map_err(|problem| doing(std::io::Error::from(problem).into()))?;
+        let files =
+            Directory::new(folder, Mounts::Stay).map_err(|problem| doing(problem.into()))?;
+        return Ok(Some(Collection::new(Arc::new(files))));
+    }
+    let mut head = [0; 512];
+    let read = File::open(&path).and_then(|file| file.read_at(&mut head, 0)).unwrap_or(0);
+    let head = head.get(..read).unwrap_or(&[]);
+    let packed = [&b"\x1f\x8b"[..], b"PK\x03\x04", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"BZh"];
+    let is_tar = head.get(257..262) == Some(b"ustar");
+    if !is_tar && !packed.iter().any(|magic| head.starts_with(magic)) {
+        return Ok(None);
+    }
+    let source = open(word, guard)?.source()?;
+    let found = collection::open(source).map_err(|problem| doing(problem.into()))?;
+    Ok(Some(found))
 }
 
 /// What is known of the disk with this name, if it is one.

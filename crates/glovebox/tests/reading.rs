@@ -180,20 +180,15 @@ fn copies_carry_a_manifest_sha256sum_accepts() {
     assert_eq!(zeros.len(), 200_000);
     assert!(zeros.blocks() < 100, "zeros become a hole: {} blocks", zeros.blocks());
     // Never into a folder that is there.
-    assert_eq!(
-        bench.glovebox(&["cp", "disk:1.img:/home", "--to", "out"]).status.code(),
-        Some(2)
-    );
+    assert_eq!(bench.glovebox(&["cp", "disk:1.img:/home", "--to", "out"]).status.code(), Some(2));
 }
 
 #[test]
 fn digests_inside_a_disk_are_those_of_the_files() {
     let Some(bench) = bench() else { return };
     let ours = String::from_utf8(bench.clean(&["hash", "disk:1.img:0:/etc"])).expect("text");
-    let theirs = run(
-        "sha256sum",
-        &[&bench.directory.path().join("tree/etc/passwd").to_string_lossy()],
-    );
+    let theirs =
+        run("sha256sum", &[&bench.directory.path().join("tree/etc/passwd").to_string_lossy()]);
     let digest = theirs.split_whitespace().next().expect("a digest");
     assert!(ours.contains(&format!("{digest}  disk:1.img:0:/etc/passwd")), "{ours}");
 }
@@ -212,4 +207,35 @@ fn what_is_not_there_is_named_with_a_way_out() {
         assert_eq!(out.status.code(), Some(2), "{arguments:?}: {errors}");
         assert!(errors.contains(said), "{errors}");
     }
+}
+
+#[test]
+fn a_folder_and_an_archive_are_read_like_a_disk() {
+    let Some(bench) = bench() else { return };
+    if !has("tar") {
+        return;
+    }
+    let folder = bench.directory.path();
+    // The layout UAC packs: the system below `[root]`.
+    std::fs::create_dir(folder.join("uac")).expect("a folder");
+    std::fs::rename(folder.join("tree"), folder.join("uac/[root]")).expect("a collected root");
+    run(
+        "tar",
+        &[
+            "-czf",
+            &folder.join("uac.tar.gz").to_string_lossy(),
+            "-C",
+            &folder.to_string_lossy(),
+            "uac",
+        ],
+    );
+    for source in ["uac", "uac.tar.gz"] {
+        let passwd = format!("{source}:os1:/etc/link");
+        assert_eq!(bench.clean(&["cat", &passwd]), b"root:x:0:0::/root:/bin/sh\n", "{source}");
+        let setuid = bench.json(&["find", &format!("{source}:os1:/"), "--suid"]);
+        assert_eq!(setuid.len(), 1, "{source}");
+        let body = bench.clean(&["bodyfile", &format!("{source}:os1")]);
+        assert!(lines(&body).len() >= 10, "{source}");
+    }
+    assert_eq!(bench.glovebox(&["map", "uac"]).status.code(), Some(2));
 }

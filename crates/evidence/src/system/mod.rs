@@ -8,8 +8,9 @@ mod locate;
 mod mounting;
 mod roots;
 
+use crate::collection::Collection;
 use crate::fs::{MountTree, RawPath, View};
-use crate::os::InstalledSystem;
+use crate::os::{self, InstalledSystem};
 use crate::problem::Problem;
 use crate::stack::Stack;
 use serde::Serialize;
@@ -70,4 +71,23 @@ pub fn find(stack: &Stack, view: View) -> Vec<System> {
         systems.push(mounting::assemble(stack, view, &root, format!("os{number}")));
     }
     systems
+}
+
+/// The systems inside a collection: each stands alone, with what its collector took.
+#[must_use]
+pub fn of_collection(collection: &Collection) -> Vec<System> {
+    let systems = collection.systems().into_iter();
+    let with_number = (1_usize..).zip(systems);
+    with_number
+        .map(|(number, found)| System {
+            name: format!("os{number}"),
+            root: found.path.to_string(),
+            root_path: Some(found.path),
+            identity: os::find(&*found.files).unwrap_or_default(),
+            mounts: Vec::new(),
+            unreached: Vec::new(),
+            problems: Vec::new(),
+            tree: Arc::new(MountTree::new(Arc::clone(&found.files), found.files.root())),
+        })
+        .collect()
 }

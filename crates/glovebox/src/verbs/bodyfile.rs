@@ -73,7 +73,7 @@ impl Args {
         let opened = self.reading.open(&address, &guard)?;
         let mut writer =
             Writer { out: BufWriter::new(io::stdout().lock()), problems: 0, failure: None };
-        if address.label.is_some() || address.object.is_some() {
+        if address.label.is_some() || address.object.is_some() || opened.collection.is_some() {
             let found = opened.tree(&address)?.find(address.object.as_ref())?;
             let whole = address.object.is_none();
             self.tree(&found.tree, (found.node, &found.path), "", whole, &mut writer);

@@ -48,7 +48,7 @@ impl Args {
         let guard = Guard::connect()?;
         let address = target::address(&self.address);
         let opened = self.reading.open(&address, &guard)?;
-        if address.label.is_none() && address.object.is_none() {
+        if address.label.is_none() && address.object.is_none() && opened.collection.is_none() {
             return self.volumes(&opened);
         }
         let found = opened.tree(&address)?.find(address.object.as_ref())?;

@@ -60,6 +60,9 @@ impl Args {
                 .hint(format!("glovebox map {}", String::from_utf8_lossy(&address.source))));
         }
         let opened = self.reading.open(&address, &guard)?;
+        if opened.collection.is_some() {
+            return Err(Failure::new(format!("{} is a collection of files, no disk", opened.name)));
+        }
         let sector_bytes = opened
             .stack
             .layers
