@@ -45,28 +45,9 @@ pub(crate) fn zlib(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecEr
     bounded("zlib", flate2::read::ZlibDecoder::new(packed), limit_bytes)
 }
 
-/// A bare deflate stream (RFC 1951).
-pub(crate) fn deflate(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
-    bounded("deflate", flate2::read::DeflateDecoder::new(packed), limit_bytes)
-}
-
 /// A Zstandard frame (RFC 8878).
 pub(crate) fn zstd(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
     let decoder = ruzstd::decoding::StreamingDecoder::new(packed)
         .map_err(|error| CodecError::new("zstd", error))?;
     bounded("zstd", decoder, limit_bytes)
-}
-
-/// One LZ4 block, without a frame.
-pub(crate) fn lz4(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
-    let mut out = vec![0; limit_bytes];
-    let got = lz4_flex::block::decompress_into(packed, &mut out)
-        .map_err(|error| CodecError::new("lz4", error))?;
-    out.truncate(got);
-    Ok(out)
-}
-
-/// An xz stream.
-pub(crate) fn xz(packed: &[u8], limit_bytes: usize) -> Result<Vec<u8>, CodecError> {
-    bounded("xz", lzma_rust2::XzReader::new(packed, false), limit_bytes)
 }

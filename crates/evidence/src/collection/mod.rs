@@ -12,9 +12,8 @@ pub use gzip::Gzip;
 pub use tar::Tar;
 
 use crate::error::EvidenceError;
-use crate::fs::subtree::Subtree;
 use crate::fs::tree::{self, LastLink};
-use crate::fs::{FileKind, FileSystem, RawPath};
+use crate::fs::{FileKind, FileSystem, MountTree, RawPath};
 use crate::source::Source;
 use serde::Serialize;
 use std::sync::Arc;
@@ -92,7 +91,7 @@ impl Collection {
             let files: Arc<dyn FileSystem> = if node == self.files.root() {
                 Arc::clone(&self.files)
             } else {
-                Arc::new(Subtree::new(Arc::clone(&self.files), node))
+                Arc::new(MountTree::new(Arc::clone(&self.files), node))
             };
             Some(System { path: path.clone(), files })
         };

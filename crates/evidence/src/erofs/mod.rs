@@ -3,8 +3,7 @@
 //! A node is the number of the inode's 32-byte slot, which tells its place, so nothing is looked up. Content is found run
 //! by run when it is read; unpacked pieces are kept, because many small files end in one.
 //!
-//! Own reader, no crate: none of those published reads compressed images in safe code. The kernel and `fsck.erofs` judge
-//! this one in the tests.
+//! Own reader; no crate was found that reads compressed images. The kernel and `fsck.erofs` judge this one in the tests.
 //!
 //! Read: short and extended inodes, plain and inline content, chunks, further devices where they are given, 48-bit
 //! addresses; compressed content by full and compact indexes and by extent records, in LZ4, MicroLZMA, deflate and

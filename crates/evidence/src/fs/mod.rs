@@ -11,7 +11,6 @@ pub mod extents;
 pub mod glob;
 pub mod mounts;
 pub mod select;
-pub mod subtree;
 pub mod tree;
 
 pub use attributes::{Attribute, Attributes};

@@ -3,7 +3,7 @@
 //! Symbolic links are followed only inside the examined root: an absolute target starts again at that root, `..` stops
 //! there, and forty hops are the end, as in Linux. A walk follows none, enters no directory twice and has bounds.
 
-use super::{Entry, FileKind, FileSystem, Metadata, Node, RawPath};
+use super::{Entry, FileKind, FileSystem, Metadata, Names, Node, RawPath};
 use crate::error::EvidenceError;
 use crate::problem::{Place, Problem, ProblemKind};
 use std::collections::{BTreeSet, VecDeque};
@@ -42,12 +42,8 @@ pub fn resolve(fs: &dyn FileSystem, path: &[u8], last: LastLink) -> Result<Node,
         if fs.metadata(here)?.kind != FileKind::Directory {
             return Err(missing());
         }
-        let entry = fs
-            .read_dir(here)?
-            .entries
-            .into_iter()
-            .find(|entry| entry.name.0 == name)
-            .ok_or_else(missing)?;
+        let entries = fs.read_dir(here)?.entries;
+        let entry = named(entries, &name, fs.conventions().names).ok_or_else(missing)?;
         let is_link = fs.metadata(entry.node)?.kind == FileKind::Symlink;
         if !is_link || (rest.is_empty() && last == LastLink::Keep) {
             stack.push(entry.node);
@@ -71,6 +67,17 @@ pub fn resolve(fs: &dyn FileSystem, path: &[u8], last: LastLink) -> Result<Node,
         }
     }
     stack.last().copied().ok_or_else(missing)
+}
+
+/// The entry of this name; where case does not count, one written otherwise if none is written just so.
+fn named(entries: Vec<Entry>, name: &[u8], names: Names) -> Option<Entry> {
+    let exact = entries.iter().position(|entry| entry.name.0 == name);
+    let folded = |raw: &[u8]| String::from_utf8_lossy(raw).to_lowercase();
+    let at = exact.or_else(|| {
+        let wanted = (names == Names::CaseFolded).then(|| folded(name))?;
+        entries.iter().position(|entry| folded(&entry.name.0) == wanted)
+    })?;
+    entries.into_iter().nth(at)
 }
 
 fn names(path: &[u8]) -> VecDeque<Vec<u8>> {

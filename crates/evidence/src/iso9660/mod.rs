@@ -6,8 +6,7 @@
 //!
 //! A node is the byte offset of the directory record, so every record has one, also of a tree that is not shown.
 //!
-//! Own reader, not a crate: those looked at (`hadris-iso`, `iso9660-rs`) read through a seeking `&mut` handle, turn names
-//! into text with loss and know no place of anything. xorriso and isoinfo judge ours in the tests.
+//! Own reader, not a crate: `hadris-iso` turns names into text with loss and knows no place of anything. xorriso and isoinfo judge ours in the tests.
 //!
 //! Not read: interleaved files, sparse Rock Ridge files and zisofs content (named when met), UDF beside it. A disc
 //! written in several sessions is shown as the descriptors at its start say; a later session is told in the details.

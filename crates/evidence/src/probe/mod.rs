@@ -81,18 +81,22 @@ impl ContentKind {
     /// Whether this crate can read files from it.
     #[must_use]
     pub fn is_readable(self) -> bool {
-        match self {
-            Self::Ext2 | Self::Ext3 | Self::Ext4 => true,
-            Self::Xfs => true,
-            Self::Btrfs => true,
-            Self::Ntfs => true,
-            Self::Fat12 | Self::Fat16 | Self::Fat32 => true,
-            Self::Exfat => true,
-            Self::Iso9660 => true,
-            Self::Squashfs => true,
-            Self::Erofs => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            Self::Ext2
+                | Self::Ext3
+                | Self::Ext4
+                | Self::Xfs
+                | Self::Btrfs
+                | Self::Ntfs
+                | Self::Fat12
+                | Self::Fat16
+                | Self::Fat32
+                | Self::Exfat
+                | Self::Iso9660
+                | Self::Squashfs
+                | Self::Erofs
+        )
     }
 }
 

@@ -176,4 +176,3 @@ pub(crate) fn plant(mounted: &Mounted, many: usize) {
         std::os::unix::fs::FileExt::write_at(&holes, &b"x".repeat(70_000), offset).unwrap();
     }
 }
-

@@ -1,6 +1,7 @@
 //! Damaged and hostile volumes: told, gone around, never a panic. Judged by us alone.
 
-use super::bench::{node, plant, volume};
+use super::bench::{node, plant, set, volume};
+use super::reparse;
 use super::support::{hostile, text};
 use evidence::fs::tree::{self, Limits};
 use evidence::fs::{FileSystem, RawPath};

@@ -102,12 +102,12 @@ impl Args {
                     .hint("name a folder that is not there yet")
             })?;
             let filled = fill(folder, &found)?;
-            return self.answer(filled);
+            return self.answer(&filled);
         }
-        self.into_case(&guard, &found)
+        self.copy_to_case(&guard, &found)
     }
 
-    fn into_case(&self, guard: &Guard, found: &[Found]) -> Result<Exit, Failure> {
+    fn copy_to_case(&self, guard: &Guard, found: &[Found]) -> Result<Exit, Failure> {
         let (case, signer) = self.chosen.open()?;
         let arguments = json!({ "addresses": self.addresses, "view": self.reading.view() });
         let inputs = self
@@ -149,10 +149,10 @@ impl Args {
         end.problems = problems;
         end.counters_after = acting::counters(guard);
         act.finish(end)?;
-        self.answer(filled?)
+        self.answer(&filled?)
     }
 
-    fn answer(&self, filled: Filling) -> Result<Exit, Failure> {
+    fn answer(&self, filled: &Filling) -> Result<Exit, Failure> {
         for problem in &filled.problems {
             say(&paint(&format!("problem: {problem}"), Colour::Yellow));
         }
