@@ -7,19 +7,17 @@ mod bench;
 mod damage;
 mod support;
 
-use bench::*;
+use bench::{mount, node, ours, plant, set, theirs, volume};
 
-use evidence::fs::tree::{self, LastLink, Limits};
+use evidence::fs::tree::{self, Limits};
 use evidence::fs::{Attribute, FileKind, FileSystem, Names, Owners, RawPath, Stored};
 use evidence::ntfs::Ntfs;
-use evidence::{MemSource, ProblemKind, Source};
+use evidence::{ProblemKind, Source};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use support::facts::{self, Tree};
+use std::process::Command;
+use support::facts::{self};
 use support::population::{self, Abilities};
-use support::{Random, blank, hostile, open, run, text, tool};
+use support::{Random, open, run, text, tool};
 
 #[test]
 fn every_layout_reads_as_ntfs_3g_shows_it() {

@@ -3,8 +3,8 @@
 use super::support::facts::{self, Tree};
 use super::support::population::{self, Abilities};
 use super::support::{Random, blank, run, text, tool};
-use evidence::fs::FileKind;
 use evidence::fs::tree::{self, LastLink};
+use evidence::fs::{FileKind, FileSystem};
 use evidence::ntfs::Ntfs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,11 +24,11 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.directory.path()
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 }

@@ -1,12 +1,12 @@
 //! Damaged and hostile volumes: told, gone around, never a panic. Judged by us alone.
 
-use super::bench::{node, plant, set, volume};
+use super::bench::{node, set, volume};
 use super::reparse;
-use super::support::{hostile, text};
-use evidence::fs::tree::{self, Limits};
-use evidence::fs::{FileSystem, RawPath};
+use super::support::hostile;
+use evidence::fs::tree::{self};
+use evidence::fs::{FileSystem, Stored};
 use evidence::ntfs::Ntfs;
-use evidence::{MemSource, ProblemKind, Source};
+use evidence::{MemSource, Source};
 use std::sync::Arc;
 
 /// Where record `number` stands in an image whose table is in one piece.
