@@ -7,12 +7,12 @@ mod bench;
 mod damage;
 mod support;
 
-use bench::{mount, node, ours, plant, set, theirs, volume};
+use bench::{ABILITIES, mount, node, ours, plant, set, theirs, volume};
 
+use evidence::ProblemKind;
 use evidence::fs::tree::{self, Limits};
 use evidence::fs::{Attribute, FileKind, FileSystem, Names, Owners, RawPath, Stored};
 use evidence::ntfs::Ntfs;
-use evidence::{ProblemKind, Source};
 use std::collections::BTreeMap;
 use std::process::Command;
 use support::facts::{self};

@@ -42,7 +42,7 @@ mod tests {
         // Vouched for by Python's zlib.adler32.
         assert_eq!(adler32(1, b""), 1);
         assert_eq!(adler32(1, b"Wikipedia"), 0x11e6_0398);
-        assert_eq!(adler32(1, &[0xff; 100_000]), 0x149a_302d);
+        assert_eq!(adler32(1, &[0xff; 100_000]), 0x149a_302c);
         let bytes: Vec<u8> = (0..9999_u32).map(|number| (number % 251) as u8).collect();
         let (front, back) = bytes.split_at(4321);
         assert_eq!(adler32(adler32(1, front), back), adler32(1, &bytes));
