@@ -38,6 +38,8 @@ pub(crate) enum Tool {
     Mdadm,
     /// Programs of others that judge our formats in the tests.
     Oracles,
+    /// Python, with the means to install into a folder of its own.
+    Python,
     /// What benchmarks are planted and timed with.
     Benchmarks,
 }
@@ -64,6 +66,9 @@ impl Tool {
             Self::Mtools => &[("mtools", "mcopy")],
             Self::Kmod => &[("kmod", "depmod")],
             Self::Mdadm => &[("mdadm", "mdadm")],
+            Self::Python => {
+                &[("python3", "python3"), ("python3-venv", "/usr/share/doc/python3-venv")]
+            }
             Self::Benchmarks => &[("python3", "python3"), ("time", "/usr/bin/time")],
             Self::Oracles => &[
                 ("btrfs-progs", "mkfs.btrfs"),

@@ -32,6 +32,7 @@ mod iso;
 mod lock;
 mod modules;
 mod own;
+mod published;
 mod repro;
 mod sample;
 mod sbom;

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, bail};
 use xshell::{Shell, cmd};
 
 use crate::host;
-use crate::{build, files, sample};
+use crate::{build, files, published, sample};
 
 /// Options of a test run
 #[derive(clap::Args, Clone, Debug)]
@@ -14,6 +14,9 @@ pub(crate) struct Args {
     /// Only the scenarios that show most in the least time
     #[arg(long)]
     quick: bool,
+    /// Only the unit tests
+    #[arg(long, conflicts_with_all = ["quick", "scenario"])]
+    units: bool,
     /// Only scenarios whose name contains this text (no unit tests)
     #[arg(long, value_name = "TEXT")]
     scenario: Option<String>,
@@ -28,9 +31,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     sh.change_dir(&root);
     let mut steps = Steps::default();
     if args.scenario.is_none() {
-        steps.run("unit tests", || {
-            Ok(cmd!(sh, "cargo test --quiet --workspace --exclude scenarios").run()?)
+        let mut places = Vec::new();
+        steps.run("published", || {
+            places = published::fetch()?.environment(&root);
+            Ok(())
         });
+        steps.run("unit tests", || {
+            Ok(cmd!(sh, "cargo test --quiet --workspace --exclude scenarios").envs(places).run()?)
+        });
+    }
+    if args.units {
+        return steps.summary();
     }
     let image = build::Args::of("glovebox");
     let built = steps.run("image", || build::run(&image))

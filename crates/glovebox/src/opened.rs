@@ -24,13 +24,13 @@ pub(crate) struct Reading {
     /// Ask for the passphrase of encrypted volumes
     #[arg(long)]
     ask_passphrase: bool,
-    /// Open encrypted volumes with the passphrase in a file (its first line)
+    /// Open encrypted volumes with the passphrase in this file
     #[arg(long, value_name = "FILE")]
     volume_passphrase_file: Vec<PathBuf>,
     /// Open encrypted volumes with a key file
     #[arg(long, value_name = "FILE")]
     volume_key_file: Vec<PathBuf>,
-    /// Open encrypted volumes with the recovery key in a file (its first line)
+    /// Open encrypted volumes with the recovery key in this file
     #[arg(long, value_name = "FILE")]
     recovery_key_file: Vec<PathBuf>,
     /// Show the file system as a mount would, or as its blocks stand

@@ -25,6 +25,7 @@ const MAX_DELETED: usize = 1_000_000;
 /// volume, all volumes that can be read are written, each path after its
 /// volume's name.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// A disk, a volume, or a directory, such as sda or sda:2:/home
     #[arg(value_name = "ADDRESS")]

@@ -16,6 +16,7 @@ use crate::output::say;
 /// Its bytes are written as they are; on a terminal, what could steer it is
 /// shown escaped. What cannot be read is written as zeros and named.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The file, such as sda:2:/etc/passwd
     #[arg(value_name = "ADDRESS")]

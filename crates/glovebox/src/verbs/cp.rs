@@ -30,6 +30,7 @@ const FILES: &str = "files";
 /// read back; what each was on the evidence stands in files.jsonl beside
 /// them, their digests in manifest.sha256.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// What to copy, such as sda:2:/etc; directories with all below them
     #[arg(required = true, value_name = "ADDRESS")]

@@ -19,6 +19,7 @@ use crate::output::{Colour, Format, paint};
 /// All conditions given must hold. A time is RFC 3339 in UTC, such as
 /// 2026-05-01 or 2026-05-01T12:00:00Z.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// Where to begin, such as sda:2:/ or sda:/home
     #[arg(value_name = "ADDRESS")]

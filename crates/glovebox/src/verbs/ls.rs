@@ -20,6 +20,7 @@ use crate::target;
 /// md/NAME, 0 for a disk without partitions, or os1 for an installed system.
 /// DISK:/PATH looks in the only installed system.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// What to list, such as sda, sda:2:/etc or disk.img:1:/
     #[arg(value_name = "ADDRESS")]

@@ -13,6 +13,7 @@ use crate::target;
 
 /// Show what every sector range of a disk is
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The disk, such as sda, or an image file
     #[arg(value_name = "DISK|IMAGE")]

@@ -13,6 +13,7 @@ use crate::output::{Colour, Format, paint, table};
 
 /// Show everything recorded about a file on evidence
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// The object, such as sda:2:/etc/passwd or sda:2:#128
     #[arg(value_name = "ADDRESS")]

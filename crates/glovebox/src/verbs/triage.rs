@@ -18,8 +18,7 @@ use crate::{acting, clock};
 /// Find what an intruder left on a disk or image
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The disk, such as sda, or an image file; with a volume or system
-    /// behind a colon (sda:2, sda:os1) only that one
+    /// The disk, such as sda, or an image; with a volume (sda:2) only that
     #[arg(value_name = "ADDRESS")]
     source: String,
     /// Show findings of this severity and worse

@@ -1,0 +1,96 @@
+//! Published test images and the independent reader that judges ours on them, fetched when tests run.
+//!
+//! They are under a licence we neither ship nor link (AGPL-3.0), so they live in the cache only. Images are known by their
+//! digests; the programs that judge are named by version, as those of Debian are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use xshell::{Shell, cmd};
+
+use crate::host::{self, Tool};
+use crate::{cache, files};
+
+/// Where the images, the judge's program and its interpreter are.
+pub(crate) struct Published {
+    /// Unpacked source distributions: `NAME-VERSION/tests/…`.
+    pub(crate) folder: PathBuf,
+    /// The interpreter that has the judge installed.
+    pub(crate) python: PathBuf,
+}
+
+/// Fetches what is not there yet.
+pub(crate) fn fetch() -> Result<Published> {
+    let root = files::project_root()?;
+    let lists = root.join("tests/fixtures");
+    let (images, judge) = (lists.join("published.txt"), lists.join("judge.txt"));
+    let mut key = Sha256::new();
+    for list in [&images, &judge] {
+        key.update(std::fs::read(list).with_context(|| format!("reading {}", list.display()))?);
+    }
+    let name: String = key.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let parent = cache::folder("published")?;
+    let _lock = cache::lock("published")?;
+    let folder = parent.join(&name);
+    if !folder.is_dir() {
+        host::need(&[Tool::Python])?;
+        let partial = parent.join(format!("{name}.partial"));
+        let _absent = std::fs::remove_dir_all(&partial);
+        std::fs::create_dir(&partial)?;
+        fill(&partial, &images)?;
+        std::fs::rename(&partial, &folder)?;
+    }
+    // An interpreter's folder knows its own path, so it is made where it stays.
+    let venv = parent.join(format!("{name}.venv"));
+    let done = venv.join("complete");
+    if !done.is_file() {
+        host::need(&[Tool::Python])?;
+        let sh = Shell::new()?;
+        let _absent = std::fs::remove_dir_all(&venv);
+        cmd!(sh, "python3 -m venv {venv}").run()?;
+        let pip = venv.join("bin/pip");
+        cmd!(sh, "{pip} install --quiet --requirement {judge}").run()?;
+        std::fs::write(&done, "")?;
+    }
+    Ok(Published { folder, python: venv.join("bin/python") })
+}
+
+fn fill(partial: &Path, images: &Path) -> Result<()> {
+    let sh = Shell::new()?;
+    let work = tempfile::tempdir()?;
+    let venv = work.path().join("venv");
+    let packed = work.path().join("packed");
+    cmd!(sh, "python3 -m venv {venv}").run()?;
+    let pip = venv.join("bin/pip");
+    cmd!(
+        sh,
+        "{pip} download --quiet --no-deps --no-binary :all: --require-hashes --dest {packed} --requirement {images}"
+    )
+    .run()?;
+    for archive in sh.read_dir(&packed)? {
+        cmd!(sh, "tar -C {partial} -xzf {archive}").run()?;
+    }
+    Ok(())
+}
+
+impl Published {
+    /// A variable for each place, as the tests of `evidence` look for them.
+    pub(crate) fn environment(&self, root: &Path) -> Vec<(&'static str, PathBuf)> {
+        let data = |package: &str| {
+            let found = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+            let mut found = found.map(|entry| entry.path()).filter(|path| {
+                let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+                name.is_some_and(|name| name.starts_with(package))
+            });
+            found.next().unwrap_or_default().join("tests/_data")
+        };
+        vec![
+            ("GLOVEBOX_PUBLISHED", self.folder.clone()),
+            ("GLOVEBOX_JUDGE_PYTHON", self.python.clone()),
+            ("GLOVEBOX_JUDGE_WALK", root.join("tests/fixtures/dissect_walk.py")),
+            ("DISSECT_VOLUME_DATA", data("dissect_volume-")),
+            ("DISSECT_FVE_DATA", data("dissect_fve-")),
+        ]
+    }
+}
