@@ -86,7 +86,9 @@ fn volume(source: &Arc<dyn Source>, partition: Option<&Partition>) -> Volume {
         system: None,
         problems: found.problems,
     };
-    if volume.is_readable() {
+    // A file system on several devices is opened when all of them are at hand.
+    let is_part = volume.contents.iter().any(|content| content.devices.is_some());
+    if volume.is_readable() && !is_part {
         match open(source, &volume) {
             Ok(fs) => {
                 volume.system = os::find(&*fs);

@@ -268,3 +268,20 @@ fn an_empty_or_hostile_stack_is_only_small() {
         let _ = map::owner(&stack, layer, 0);
     }
 }
+
+#[test]
+fn a_btrfs_of_two_devices_is_whole_only_with_both() {
+    // Independent tool: mkfs.btrfs lays out both devices.
+    let Some(mkfs) = tool("mkfs.btrfs") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let devices =
+        ["a", "b"].map(|name| blank(directory.path(), &format!("{name}.img"), 128 * MIB));
+    run(&mkfs, &["-q", "-d", "raid1", "-m", "raid1", text(&devices[0]), text(&devices[1])], "");
+    let both = Stack::examine(&[named("sda", &devices[0]), named("sdb", &devices[1])], &[]);
+    assert_eq!(both.problems().collect::<Vec<_>>(), []);
+    let id = both.find("sdb", "0").unwrap();
+    assert!(both.open(id, View::Recovered).unwrap().read_dir(256).is_ok());
+    let one = Stack::examine(&[named("sdb", &devices[1])], &[]);
+    let problems: Vec<String> = one.problems().map(|(_, problem)| problem.text.clone()).collect();
+    assert!(problems.iter().any(|text| text.contains("device")), "{problems:?}");
+}

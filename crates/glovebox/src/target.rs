@@ -14,6 +14,7 @@ use evidence::source::{FileSource, Source};
 use evidence::stack;
 use guard::{Disk, DiskName, Guard, LockState};
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::failure::Failure;
 use crate::output::{Colour, paint, say};
@@ -100,6 +101,7 @@ pub(crate) fn disk_source(word: &str, guard: &Guard) -> Result<stack::Disk, Fail
     }
     let path = Path::new(&target.name);
     let name = path.file_name().map_or(&[][..], OsStrExt::as_bytes);
+    allow_many_files();
     let folder = Folder { path: path.parent().unwrap_or(Path::new("")).to_owned() };
     let image = container::open(source, name, &folder).map_err(|error| {
         Failure::from(error).while_doing(format!("opening the image {}", target.name))
@@ -107,7 +109,18 @@ pub(crate) fn disk_source(word: &str, guard: &Guard) -> Result<stack::Disk, Fail
     for problem in &image.problems {
         say(&paint(&format!("problem: {}: {problem}", target.name), Colour::Yellow));
     }
+    if image.files.len() > 1 {
+        say(&format!("{} is an image of {} files", target.name, image.files.len()));
+    }
     Ok(stack::Disk { source: image.source, name: target.name })
+}
+
+/// An image in thousands of segments needs as many descriptors; the system allows them when asked.
+fn allow_many_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it is refused, opening a segment will say what is missing.
+    let _refused = setrlimit(Resource::Nofile, limit);
 }
 
 /// The folder of an image that consists of several files. Their names come from the image itself, so only plain names of

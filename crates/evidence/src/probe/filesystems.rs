@@ -91,6 +91,7 @@ pub(super) fn btrfs(range: &Range<'_>) -> Option<Content> {
     }
     let devices = sb.le64(0x88);
     if devices > 1 {
+        content.devices = Some(devices);
         content.note(format!("one of {devices} devices"));
     }
     Some(content)

@@ -111,13 +111,16 @@ pub struct Content {
     pub uuid: Option<String>,
     /// The size it claims for itself, in bytes.
     pub size_bytes: Option<u64>,
+    /// On how many devices it lies, where that is more than this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<u64>,
     /// Facts about its state, such as `needs recovery`; each a short phrase.
     pub notes: Vec<String>,
 }
 
 impl Content {
     fn new(kind: ContentKind) -> Self {
-        Self { kind, label: None, uuid: None, size_bytes: None, notes: Vec::new() }
+        Self { kind, label: None, uuid: None, size_bytes: None, devices: None, notes: Vec::new() }
     }
 
     fn note(&mut self, text: impl Into<String>) {

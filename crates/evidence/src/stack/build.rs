@@ -5,6 +5,7 @@
 use super::{Closed, Disk, Layer, Origin, Stack, VolumeId, label_below};
 use crate::disk;
 use crate::error::EvidenceError;
+use crate::fs::View;
 use crate::partition::{self, Scheme};
 use crate::probe::ContentKind;
 use crate::problem::{Place, Problem, ProblemKind};
@@ -43,6 +44,7 @@ pub(super) fn build(disks: &[Disk], keys: &[Key]) -> Stack {
             break;
         }
     }
+    stack.join_btrfs();
     // An array that could not be opened at first may have been completed by a later round.
     let open: BTreeSet<String> =
         stack.layers.iter().map(|layer| format!("{}:{}", layer.disk, layer.label)).collect();
@@ -114,6 +116,31 @@ impl Stack {
 
     fn is_partition(&self, id: VolumeId) -> bool {
         self.volume(id).is_some_and(|volume| volume.partition.is_some())
+    }
+
+    /// Opens each Btrfs that spreads over several devices once, for what is wrong with it as a whole.
+    fn join_btrfs(&mut self) {
+        let mut joined = BTreeSet::new();
+        let mut met: Vec<(usize, Problem)> = Vec::new();
+        for id in self.volumes() {
+            let Some(volume) = self.volume(id) else { continue };
+            let Some(content) = volume.contents.iter().find(|one| one.devices.is_some()) else {
+                continue;
+            };
+            if joined.insert(content.uuid.clone()) {
+                let place = volume.partition.map_or(Place::Source, Place::Partition);
+                match crate::btrfs::open(self.devices(content), View::Recovered) {
+                    Ok(fs) => met.extend(fs.problems().iter().map(|one| (id.layer, one.clone()))),
+                    Err(error) => met.push((id.layer, error.to_problem(place))),
+                }
+            }
+        }
+        for (layer, problem) in met {
+            self.layers
+                .get_mut(layer)
+                .into_iter()
+                .for_each(|layer| layer.problems.push(problem.clone()));
+        }
     }
 
     fn close(&mut self, address: String, description: String, problems: Vec<Problem>) {

@@ -192,10 +192,20 @@ impl Stack {
         Some(Arc::new(window))
     }
 
-    /// Whether [`Stack::open`] has a reader for the range, and no layer above it does.
+    /// Whether the range is to be read as a file system: not if it is part of a volume that was assembled, whose files
+    /// would then be seen twice. [`Stack::open`] reads such a range too, when asked for it by its address.
     #[must_use]
     pub fn is_readable(&self, id: VolumeId) -> bool {
-        self.volume(id).is_some_and(Volume::is_readable)
+        let Some(volume) = self.volume(id).filter(|volume| volume.is_readable()) else {
+            return false;
+        };
+        let decided = volume.contents.first().is_some_and(|first| first.kind.is_readable());
+        let address = self.address(id);
+        decided
+            || !self.layers.iter().any(|layer| match &layer.origin {
+                Origin::Assembled { members, .. } => members.contains(&address),
+                _ => false,
+            })
     }
 
     /// Opens the file system of a range.
@@ -214,7 +224,7 @@ impl Stack {
     }
 
     /// All devices of one Btrfs.
-    fn devices(&self, of: &Content) -> Vec<Arc<dyn Source>> {
+    pub(super) fn devices(&self, of: &Content) -> Vec<Arc<dyn Source>> {
         self.volumes()
             .filter(|id| {
                 self.volume(*id).is_some_and(|volume| {
