@@ -5,8 +5,8 @@
 #![no_main]
 
 use evidence::btrfs::Btrfs;
-use evidence::fs::tree::{self, Limits};
-use evidence::{FileSystem, RawPath, Source, SourceError, View};
+use evidence::{Source, SourceError, View};
+use glovebox_fuzz::exercise;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -53,15 +53,5 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     let Ok(fs) = Btrfs::open(vec![Arc::new(Sparse(blocks))], View::Recovered) else { return };
     let _ = (fs.subvolumes(), fs.block_groups());
-    let fs: &dyn FileSystem = &fs;
-    tree::walk(fs, fs.root(), &RawPath::from("/"), Limits { depth: 16, entries: 200 }, &mut |visit| {
-        let node = visit.metadata.node;
-        let _ = fs.read_head(node, 1 << 16);
-        let _ = fs.read_link(node);
-        let _ = fs.xattrs(node);
-        let _ = fs.extents(node);
-        let _ = fs.details(node);
-    });
-    let _ = fs.deleted(100);
-    let _ = fs.free_ranges();
+    exercise(&fs);
 });

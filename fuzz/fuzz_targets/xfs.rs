@@ -5,8 +5,8 @@
 //! gets behind them is not tested; those of metadata are only told and stop nothing.
 #![no_main]
 
-use evidence::fs::tree::{self, Limits};
-use evidence::{EvidenceError, FileSystem, RawPath, Source, SourceError, View, xfs};
+use evidence::{Source, SourceError, View, xfs};
+use glovebox_fuzz::exercise;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -68,24 +68,11 @@ impl Source for Sectors {
     }
 }
 
-fn exercise(opened: Result<Box<dyn FileSystem>, EvidenceError>) {
-    let Ok(fs) = opened else { return };
-    let fs = &*fs;
-    let limits = Limits { depth: 16, entries: 200 };
-    tree::walk(fs, fs.root(), &RawPath::from("/"), limits, &mut |visit| {
-        let node = visit.metadata.node;
-        let _ = fs.read_head(node, 1 << 16);
-        let _ = fs.read_link(node);
-        let _ = fs.xattrs(node);
-        let _ = fs.extents(node);
-        let _ = fs.details(node);
-    });
-    let _ = fs.deleted(100);
-    let _ = fs.free_ranges();
-}
-
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let source: Arc<dyn Source> = Arc::new(Sectors::new(data));
-    exercise(xfs::open(Arc::clone(&source), View::Recovered));
-    exercise(xfs::open(source, View::Raw));
+    for view in [View::Recovered, View::Raw] {
+        if let Ok(fs) = xfs::open(Arc::clone(&source), view) {
+            exercise(&*fs);
+        }
+    }
 });
