@@ -281,7 +281,12 @@ fn published_image_agrees_with_isoinfo() {
     let (ours, problems) = facts::ours(&fs);
     assert_eq!(problems, []);
     let listed = run(&isoinfo, &["-R", "-f", "-i", text(&image)], "");
-    let mut theirs: Vec<&[u8]> = listed.lines().map(str::as_bytes).collect();
+    // Without Rock Ridge, isoinfo shows version and empty extension, which we do not (ECMA-119, 7.5).
+    let mut theirs: Vec<&[u8]> = listed
+        .lines()
+        .map(|line| line.strip_suffix(";1").unwrap_or(line))
+        .map(|line| line.strip_suffix('.').unwrap_or(line).as_bytes())
+        .collect();
     theirs.sort();
     assert_eq!(ours.keys().map(Vec::as_slice).collect::<Vec<_>>(), theirs);
 }
