@@ -274,8 +274,7 @@ fn a_btrfs_of_two_devices_is_whole_only_with_both() {
     // Independent tool: mkfs.btrfs lays out both devices.
     let Some(mkfs) = tool("mkfs.btrfs") else { return };
     let directory = tempfile::tempdir().unwrap();
-    let devices =
-        ["a", "b"].map(|name| blank(directory.path(), &format!("{name}.img"), 128 * MIB));
+    let devices = ["a", "b"].map(|name| blank(directory.path(), &format!("{name}.img"), 128 * MIB));
     run(&mkfs, &["-q", "-d", "raid1", "-m", "raid1", text(&devices[0]), text(&devices[1])], "");
     let both = Stack::examine(&[named("sda", &devices[0]), named("sdb", &devices[1])], &[]);
     assert_eq!(both.problems().collect::<Vec<_>>(), []);

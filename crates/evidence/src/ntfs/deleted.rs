@@ -14,6 +14,7 @@ use crate::bytes::{to_u64, to_usize};
 use crate::fs::{Deleted, DeletedListing, Node, RawPath};
 use crate::problem::{Place as At, Problem, ProblemKind};
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// Records read at once.
 const PIECE_BYTES: u64 = 1 << 20;
@@ -42,40 +43,71 @@ pub(super) fn find(ntfs: &Ntfs, limit: usize) -> DeletedListing {
     let mut search = Search { ntfs, bitmap, directories: HashMap::new() };
     let record_bytes = ntfs.geometry.record_bytes;
     let mut buf = vec![0; to_usize(PIECE_BYTES.max(record_bytes))];
-    let mut number = 0_u64;
-    while number < ntfs.records() {
-        let at = number.saturating_mul(record_bytes);
-        let got = match ntfs.read_content(&ntfs.table, at, &mut buf) {
-            Ok(got) => got,
-            Err(error) => {
-                if out.problems.len() < MAX_PROBLEMS {
-                    out.problems.push(error.to_problem(At::Node(number)));
+    let ranges = stored(ntfs, &mut out.problems);
+    for Range { start, end } in ranges {
+        let mut number = start;
+        while number < end {
+            let at = number.saturating_mul(record_bytes);
+            let got = match ntfs.read_content(&ntfs.table, at, &mut buf) {
+                Ok(got) => got,
+                Err(error) => {
+                    if out.problems.len() < MAX_PROBLEMS {
+                        out.problems.push(error.to_problem(At::Node(number)));
+                    }
+                    0
                 }
-                0
-            }
-        };
-        let records = buf.get(..got).unwrap_or(&[]).chunks_exact(to_usize(record_bytes));
-        for (index, raw) in records.enumerate() {
-            // Bit 0 of the flags: in use. Only the others are worth parsing.
-            let is_candidate =
-                raw.starts_with(b"FILE") && raw.get(0x16).is_some_and(|b| b & 1 == 0);
-            let Some(found) = is_candidate
-                .then(|| search.record(number.saturating_add(to_u64(index)), raw))
-                .flatten()
-            else {
-                continue;
             };
-            if out.entries.len() >= limit {
-                let text = format!("more than {limit} deleted records; the rest is not listed");
-                out.problems.push(Problem::new(ProblemKind::Refused, At::Source, text));
-                return sorted(out);
+            let records = buf.get(..got).unwrap_or(&[]).chunks_exact(to_usize(record_bytes));
+            for (number, raw) in (number..end).zip(records) {
+                // Bit 0 of the flags: in use. Only the others are worth parsing.
+                let is_candidate =
+                    raw.starts_with(b"FILE") && raw.get(0x16).is_some_and(|b| b & 1 == 0);
+                let Some(found) = is_candidate.then(|| search.record(number, raw)).flatten() else {
+                    continue;
+                };
+                if out.entries.len() >= limit {
+                    let text = format!("more than {limit} deleted records; the rest is not listed");
+                    out.problems.push(Problem::new(ProblemKind::Refused, At::Source, text));
+                    return sorted(out);
+                }
+                out.entries.push(found);
             }
-            out.entries.push(found);
+            let step = to_u64(buf.len()).checked_div(record_bytes).unwrap_or(1).max(1);
+            number = number.saturating_add(step);
         }
-        let step = to_u64(buf.len()).checked_div(record_bytes).unwrap_or(1).max(1);
-        number = number.saturating_add(step);
     }
     sorted(out)
+}
+
+/// The numbers of the records that have clusters, in order, each once. A table may claim holes of any length, and no more
+/// clusters than the volume has can be its own: both bound the search by the volume, not by what the table says.
+fn stored(ntfs: &Ntfs, problems: &mut Vec<Problem>) -> Vec<Range<u64>> {
+    let record_bytes = ntfs.geometry.record_bytes.max(1);
+    let cluster_bytes = ntfs.geometry.cluster_bytes;
+    let mut left = ntfs.geometry.clusters;
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for run in ntfs.table.runs().iter().filter(|run| matches!(run.place, Place::At(_))) {
+        let length = run.length.min(left);
+        let first = run.logical.saturating_mul(cluster_bytes).checked_div(record_bytes);
+        let end = run.logical.saturating_add(length).saturating_mul(cluster_bytes);
+        let last = ranges.last().map_or(0, |range| range.end);
+        let range = first.unwrap_or(0).max(last)..end.div_ceil(record_bytes).min(ntfs.records());
+        if !range.is_empty() {
+            ranges.push(range);
+        }
+        left = left.saturating_sub(length);
+        if left == 0 && length < run.length {
+            let text = format!(
+                "the MFT claims more than the {} clusters of the volume; records after {} are not searched for deleted \
+                 names",
+                ntfs.geometry.clusters,
+                ranges.last().map_or(0, |range| range.end)
+            );
+            problems.push(Problem::new(ProblemKind::Corrupt, At::Source, text));
+            break;
+        }
+    }
+    ranges
 }
 
 fn sorted(mut out: DeletedListing) -> DeletedListing {
