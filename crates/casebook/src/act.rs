@@ -138,6 +138,8 @@ pub struct Completion {
     pub counters_after: Value,
     /// Everything that could not be read or done.
     pub problems: Vec<String>,
+    /// Milliseconds the machine had been running at the end: a clock that nobody can set.
+    pub since_boot_ms: Option<u64>,
 }
 
 impl Completion {
@@ -151,6 +153,7 @@ impl Completion {
             outputs: Vec::new(),
             counters_after: Value::Null,
             problems: Vec::new(),
+            since_boot_ms: None,
         }
     }
 }
@@ -164,6 +167,12 @@ pub struct SetAside {
     pub size_bytes: u64,
     /// Its SHA-256 in hexadecimal.
     pub sha256: String,
+    /// Exhibits the interrupted act had claimed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<String>,
+    /// What lies in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Item>,
 }
 
 /// A whole act, as it stands in the list.
@@ -182,6 +191,12 @@ pub struct Act {
     pub ended: Timestamp,
     /// How it ended.
     pub outcome: Outcome,
+    /// Milliseconds the machine had been running at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_since_boot_ms: Option<u64>,
+    /// Exhibits it made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exhibits: Vec<String>,
     /// What was written.
     #[serde(default)]
     pub outputs: Vec<Item>,

@@ -93,7 +93,7 @@ impl Case {
     /// When the case cannot be read.
     pub fn set_aside(&self) -> Result<Vec<SetAside>, Error> {
         let (_lock, journal) = self.lock()?;
-        unnamed(&self.dir, &journal)
+        unnamed(&self.dir, &journal, &self.key)
     }
 
     /// Begins an act: from here on it shows in the case, whatever happens.
@@ -141,7 +141,7 @@ impl Case {
         let lock = CaseLock::acquire(&self.dir)?;
         journal.advance()?;
         cut_torn_end(&self.dir, &mut journal)?;
-        close_dead_markers(&self.dir, &journal)?;
+        close_dead_markers(&self.dir, &journal, &self.key)?;
         Ok((lock, journal))
     }
 }

@@ -18,16 +18,25 @@ pub struct ExhibitDir {
 }
 
 impl ExhibitDir {
-    /// Makes the directory with the number after the highest. The caller holds the case lock.
-    pub(crate) fn create(case: &Path, label: &str) -> Result<Self, Error> {
+    /// The exhibit with the number after the highest in use or claimed. The caller holds the case
+    /// lock.
+    pub(crate) fn next(case: &Path, claimed: &[String], label: &str) -> Result<Self, Error> {
         let exhibits = case.join("exhibits");
-        let highest = exhibit_names(&exhibits)?.into_iter().map(|(number, _)| number).max();
+        let there = exhibit_names(&exhibits)?;
+        let highest = there
+            .iter()
+            .map(|(number, _)| *number)
+            .chain(claimed.iter().filter_map(|name| number_of(name)))
+            .max();
         let number = highest.unwrap_or(0).saturating_add(1);
         let name = format!("{number:03}-{}", safe_label(label));
-        let path = exhibits.join(&name);
-        fs::create_dir(&path).map_err(Error::io("creating", &path))?;
-        flush_dir(&exhibits)?;
-        Ok(Self { number, name, path })
+        Ok(Self { number, path: exhibits.join(&name), name })
+    }
+
+    /// Makes its directory.
+    pub(crate) fn make(&self) -> Result<(), Error> {
+        fs::create_dir(&self.path).map_err(Error::io("creating", &self.path))?;
+        self.path.parent().map_or(Ok(()), flush_dir)
     }
 
     /// Its number in the case.
@@ -107,9 +116,14 @@ pub(crate) fn exhibit_names(exhibits: &Path) -> Result<Vec<(u64, String)>, Error
     for entry in fs::read_dir(exhibits).map_err(Error::io("listing", exhibits))? {
         let entry = entry.map_err(Error::io("listing", exhibits))?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        let number = name.split_once('-').and_then(|(number, _)| number.parse().ok());
+        let number = number_of(&name);
         names.extend(number.map(|number| (number, name)));
     }
     names.sort();
     Ok(names)
+}
+
+/// The number an exhibit's name begins with.
+pub(crate) fn number_of(name: &str) -> Option<u64> {
+    name.split_once('-').and_then(|(number, _)| number.parse().ok())
 }

@@ -9,9 +9,28 @@ use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use serde::Deserialize;
+
 use crate::files::{LineEnd, next_line};
 use crate::line::{LineFault, SignedAct};
+use crate::{Error, Timestamp};
+
+/// The little of an act that adding to the list needs. The rest is left unread: a case of many acts
+/// is opened for every note.
+#[derive(Deserialize)]
+struct Link {
+    number: u64,
+    previous: String,
+    begun: String,
+    ended: Timestamp,
+    #[serde(default)]
+    set_aside: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    file: String,
+}
 
 /// What is known of the list up to its sound end.
 #[derive(Debug, Clone)]
@@ -75,7 +94,10 @@ impl Journal {
     }
 
     fn take(&mut self, signed: &SignedAct) -> Result<(), Error> {
-        let act = signed.facts().map_err(|reason| self.broken(&reason))?;
+        let act: Link = serde_json::from_slice(signed.act_bytes()).map_err(|error| {
+            let reason = hashing::escape_name(format!("act is not readable: {error}").as_bytes());
+            self.broken(&reason)
+        })?;
         let number = self.acts.saturating_add(1);
         if act.number != number || act.previous != self.head {
             return Err(self.broken("it does not follow the act before it"));

@@ -6,7 +6,7 @@
 //! case.toml          what the case is, and the public key its acts are signed with
 //! case.pub           that key again, as the `minisign` program wants it
 //! acts.jsonl         one signed act a line, append-only
-//! acts.open-N        an act that has begun (its writer holds a lock on this file)
+//! acts.open-N        an act that has begun, and the exhibits it claims (its writer locks this file)
 //! acts.unfinished-N  an act whose writer died; named in a later act
 //! acts.torn-N        bytes of a line that a power cut tore; named in a later act
 //! exhibits/NNN-label/
@@ -36,6 +36,7 @@
 )]
 
 mod act;
+mod base64;
 mod case;
 mod error;
 mod exhibit;
@@ -44,7 +45,9 @@ mod info;
 mod journal;
 mod key;
 mod label;
+mod left;
 mod line;
+mod marker;
 mod open_act;
 mod recovery;
 mod status;

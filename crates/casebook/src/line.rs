@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::files::{LineEnd, is_sha256, next_line, sha256};
@@ -53,7 +53,8 @@ pub struct SignedAct {
 }
 
 impl SignedAct {
-    pub(crate) fn sign(act: &Act, signer: &Signer) -> Result<Self, Error> {
+    /// Signs an act, or the claim of an exhibit, which can never be taken for one.
+    pub(crate) fn sign(act: &impl Serialize, signer: &Signer) -> Result<Self, Error> {
         let text = serde_json::to_string(act)
             .map_err(|error| Error::Refused { reason: format!("writing an act: {error}") })?;
         let hash = sha256(text.as_bytes());

@@ -4,24 +4,21 @@
 //! writer lives. The marker is padded: when the medium is full at the end of the act, giving the
 //! padding back makes room for the line that says so.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use crate::exhibit::ExhibitDir;
 use crate::files::{flush_dir, next_numbered, sha256};
-use crate::recovery::{OPEN, unnamed};
-use crate::{Act, ActDraft, Case, Completion, Error, SignedAct, Signer};
+use crate::marker::{self, RESERVE_BYTES};
+use crate::recovery::{OPEN, claimed, unnamed};
+use crate::{Act, ActDraft, Case, Completion, Error, SignedAct, Signer, left};
 
-/// Room kept for the line of an act on a full medium.
-const RESERVE_BYTES: usize = 256 * 1024;
-
-#[derive(serde::Serialize)]
-struct Marker<'a> {
-    after: &'a str,
-    name: Option<&'a str>,
-    draft: &'a ActDraft,
-}
+/// Files left unfinished that are spelled out as problems; all are among the outputs.
+const TOLD_OF: usize = 20;
 
 /// An act that has begun. Dropping it without [`OpenAct::finish`] leaves the act unfinished, and
 /// the case will say so.
@@ -34,7 +31,15 @@ pub struct OpenAct<'a> {
     begun: String,
     marker: File,
     marker_path: PathBuf,
+    made: Mutex<Made>,
+}
+
+/// What the act has made so far.
+#[derive(Debug)]
+struct Made {
+    /// Bytes of the marker that say something.
     marker_bytes: u64,
+    exhibits: Vec<String>,
 }
 
 impl<'a> OpenAct<'a> {
@@ -46,12 +51,7 @@ impl<'a> OpenAct<'a> {
         head: &str,
     ) -> Result<Self, Error> {
         let marker_path = next_numbered(case.dir(), OPEN)?;
-        // Head and file name make every marker different from every other, even when the same
-        // thing is done twice in one tick of the clock.
-        let name = marker_path.file_name().map(std::ffi::OsStr::to_string_lossy);
-        let content = Marker { after: head, name: name.as_deref(), draft: &draft };
-        let text = serde_json::to_string(&content)
-            .map_err(|error| Error::Refused { reason: format!("writing an act: {error}") })?;
+        let text = marker::first_line(&marker_path, &draft, head)?;
         let mut marker =
             File::create_new(&marker_path).map_err(Error::io("creating", &marker_path))?;
         let mut bytes = format!("{text}\n").into_bytes();
@@ -66,7 +66,8 @@ impl<'a> OpenAct<'a> {
         }
         flush_dir(case.dir())?;
         let begun = sha256(text.as_bytes());
-        Ok(Self { case, signer, draft, begun, marker, marker_path, marker_bytes })
+        let made = Mutex::new(Made { marker_bytes, exhibits: Vec::new() });
+        Ok(Self { case, signer, draft, begun, marker, marker_path, made })
     }
 
     /// Makes the next exhibit directory: no exhibit comes into being outside an act.
@@ -75,15 +76,38 @@ impl<'a> OpenAct<'a> {
     /// When the medium does not take it.
     pub fn new_exhibit(&self, label: &str) -> Result<ExhibitDir, Error> {
         let (_lock, _journal) = self.case.lock()?;
-        ExhibitDir::create(self.case.dir(), label)
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = claimed(self.case.dir(), self.case.public_key())?;
+        let exhibit = ExhibitDir::next(self.case.dir(), &taken, label)?;
+        let line = marker::claim_line(&self.begun, exhibit.name(), self.signer)?;
+        self.marker
+            .write_all_at(format!("{line}\n").as_bytes(), made.marker_bytes)
+            .and_then(|()| self.marker.sync_data())
+            .map_err(Error::io("claiming an exhibit in", &self.marker_path))?;
+        let line_bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
+        made.marker_bytes = made.marker_bytes.saturating_add(line_bytes);
+        made.exhibits.push(exhibit.name().to_owned());
+        exhibit.make()?;
+        Ok(exhibit)
     }
 
     /// Records the end of the act, whatever it was, and waits until it is on the medium.
     ///
+    /// Files in its exhibits that the completion does not list are listed as left unfinished.
+    ///
     /// # Errors
     /// When the line cannot be added; everything recorded before stays valid, and the act will be
     /// shown as unfinished.
-    pub fn finish(self, completion: Completion) -> Result<SignedAct, Error> {
+    pub fn finish(self, mut completion: Completion) -> Result<SignedAct, Error> {
+        let made = self.made.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Before the case is locked: reading takes its time.
+        let known: BTreeSet<&str> = completion.outputs.iter().map(|i| i.name.as_str()).collect();
+        let left = left::files(self.case.dir(), &made.exhibits, &known)?;
+        completion.problems.extend(left.iter().take(TOLD_OF).map(left::sentence));
+        if left.len() > TOLD_OF {
+            completion.problems.push(format!("{} files were left unfinished in all", left.len()));
+        }
+        completion.outputs.extend(left);
         let (_lock, mut journal) = self.case.lock()?;
         let mut draft = self.draft;
         draft.inputs.extend(completion.inputs);
@@ -94,16 +118,18 @@ impl<'a> OpenAct<'a> {
             draft,
             ended: completion.ended,
             outcome: completion.outcome,
+            ended_since_boot_ms: completion.since_boot_ms,
+            exhibits: made.exhibits,
             outputs: completion.outputs,
             counters_after: completion.counters_after,
             problems: completion.problems,
-            set_aside: unnamed(self.case.dir(), &journal)?,
+            set_aside: unnamed(self.case.dir(), &journal, self.case.public_key())?,
         };
         let signed = SignedAct::sign(&act, self.signer)?;
         match journal.append(&signed) {
             Err(error) if error.is_medium_full() => {
                 self.marker
-                    .set_len(self.marker_bytes)
+                    .set_len(made.marker_bytes)
                     .and_then(|()| self.marker.sync_all())
                     .map_err(Error::io("giving back the reserve of", &self.marker_path))?;
                 journal.append(&signed)?;

@@ -1,22 +1,24 @@
 //! Putting aside what an interrupted session left, without losing a byte of it.
 //!
 //! A torn line is copied out and cut off; the marker of an act whose writer died is renamed. Both
-//! keep their bytes, and the next act to be recorded names them with their digests, so the
-//! interruption itself becomes part of the signed record.
+//! keep their bytes, and the next act to be recorded names them with their digests and with what
+//! lies in the exhibits they claim, so the interruption itself becomes part of the signed record.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
 use std::path::Path;
 
 use hashing::Algorithms;
 
-use crate::files::{self, flush_dir, next_numbered, numbered, sha256};
+use crate::files::{flush_dir, next_numbered, numbered};
 use crate::journal::Journal;
-use crate::{Error, SetAside};
+use crate::marker::{self, Marker};
+use crate::{Error, PublicKey, SetAside, left};
 
 pub(crate) const OPEN: &str = "acts.open-";
-const UNFINISHED: &str = "acts.unfinished-";
-const TORN: &str = "acts.torn-";
+pub(crate) const UNFINISHED: &str = "acts.unfinished-";
+pub(crate) const TORN: &str = "acts.torn-";
 
 /// Puts aside a torn end of the list. The caller holds the case lock.
 pub(crate) fn cut_torn_end(dir: &Path, journal: &mut Journal) -> Result<(), Error> {
@@ -39,11 +41,15 @@ pub(crate) fn cut_torn_end(dir: &Path, journal: &mut Journal) -> Result<(), Erro
 }
 
 /// Puts aside the markers of acts whose writers died. The caller holds the case lock.
-pub(crate) fn close_dead_markers(dir: &Path, journal: &Journal) -> Result<(), Error> {
+pub(crate) fn close_dead_markers(
+    dir: &Path,
+    journal: &Journal,
+    key: &PublicKey,
+) -> Result<(), Error> {
     for (_, name) in numbered(dir, OPEN)? {
         let path = dir.join(&name);
-        let Some(content) = dead_marker(&path)? else { continue };
-        if journal.begun.contains(&sha256(&content)) {
+        let Some(marker) = dead_marker(&path, key)? else { continue };
+        if journal.begun.contains(&marker.begun) {
             // The act was recorded, and the power went before its marker could be taken away.
             fs::remove_file(&path).map_err(Error::io("removing", &path))?;
         } else {
@@ -55,8 +61,8 @@ pub(crate) fn close_dead_markers(dir: &Path, journal: &Journal) -> Result<(), Er
     Ok(())
 }
 
-/// The first line of a marker that no live writer holds; `None` while one does.
-pub(crate) fn dead_marker(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+/// A marker that no live writer holds; `None` while one does.
+pub(crate) fn dead_marker(path: &Path, key: &PublicKey) -> Result<Option<Marker>, Error> {
     let file = match File::open(path) {
         Ok(file) => file,
         // Its writer finished between the listing and now.
@@ -68,29 +74,46 @@ pub(crate) fn dead_marker(path: &Path) -> Result<Option<Vec<u8>>, Error> {
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(Error::io("locking", path)(error)),
     }
-    let limit = u64::try_from(files::MAX_LINE_BYTES).unwrap_or(u64::MAX);
-    let mut content = Vec::new();
-    BufReader::new(file)
-        .take(limit)
-        .read_until(b'\n', &mut content)
-        .map_err(Error::io("reading", path))?;
-    content.pop_if(|byte| *byte == b'\n');
-    Ok(Some(content))
+    marker::read(file, path, key).map(Some)
+}
+
+/// Exhibits that acts which have not ended claim, whether their directories exist or not.
+pub(crate) fn claimed(dir: &Path, key: &PublicKey) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for prefix in [OPEN, UNFINISHED] {
+        for (_, file) in numbered(dir, prefix)? {
+            names.extend(marker::read_at(&dir.join(file), key)?.unwrap_or_default().exhibits);
+        }
+    }
+    Ok(names)
 }
 
 /// Files set aside that no act has named yet.
-pub(crate) fn unnamed(dir: &Path, journal: &Journal) -> Result<Vec<SetAside>, Error> {
+pub(crate) fn unnamed(
+    dir: &Path,
+    journal: &Journal,
+    key: &PublicKey,
+) -> Result<Vec<SetAside>, Error> {
     let mut found = Vec::new();
     for prefix in [TORN, UNFINISHED] {
         for (_, file) in numbered(dir, prefix)? {
-            if !journal.set_aside.contains(&file) {
-                let path = dir.join(&file);
-                let (digests, size_bytes) =
-                    hashing::digest_file(&path, &Algorithms::sha256()).map_err(|error| {
-                        Error::Io { action: "reading", path, source: io::Error::other(error) }
-                    })?;
-                found.push(SetAside { file, size_bytes, sha256: digests.sha256_hex() });
+            if journal.set_aside.contains(&file) {
+                continue;
             }
+            let path = dir.join(&file);
+            let (digests, size_bytes) = hashing::digest_file(&path, &Algorithms::sha256())
+                .map_err(|error| Error::Io {
+                    action: "reading",
+                    path: path.clone(),
+                    source: io::Error::other(error),
+                })?;
+            let exhibits = match prefix {
+                UNFINISHED => marker::read_at(&path, key)?.unwrap_or_default().exhibits,
+                _ => Vec::new(),
+            };
+            let files = left::files(dir, &exhibits, &BTreeSet::new())?;
+            let sha256 = digests.sha256_hex();
+            found.push(SetAside { file, size_bytes, sha256, exhibits, files });
         }
     }
     Ok(found)

@@ -45,7 +45,7 @@ pub struct Status {
 /// # Errors
 /// When it is no case or cannot be read.
 pub fn status(dir: &Path) -> Result<Status, Error> {
-    let (info, _, hash) = CaseInfo::read(dir)?;
+    let (info, key, hash) = CaseInfo::read(dir)?;
     let mut journal = Journal::new(dir, hash);
     let broken = match journal.advance() {
         Err(error @ Error::BrokenAct { .. }) => Some(error.to_string()),
@@ -54,7 +54,7 @@ pub fn status(dir: &Path) -> Result<Status, Error> {
     let exhibits = exhibit_names(&dir.join("exhibits"))?;
     let mut open = Vec::new();
     for (_, name) in numbered(dir, OPEN)? {
-        open.push(match dead_marker(&dir.join(&name))? {
+        open.push(match dead_marker(&dir.join(&name), &key)? {
             Some(_) => OpenMarker::Dead(name),
             None => OpenMarker::Live(name),
         });
@@ -67,7 +67,7 @@ pub fn status(dir: &Path) -> Result<Status, Error> {
         exhibits: exhibits.into_iter().map(|(_, name)| name).collect(),
         open,
         torn_bytes: journal.size_bytes.saturating_sub(journal.sound_bytes),
-        set_aside: unnamed(dir, &journal)?,
+        set_aside: unnamed(dir, &journal, &key)?,
         broken,
     })
 }

@@ -5,7 +5,7 @@
 use crate::common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,13 +24,36 @@ fn writer_process() {
     let signer = Signer::from_unprotected(&key).unwrap();
     let case = Case::open(dir).unwrap();
     let count = std::env::var("CASEBOOK_TEST_ACTS").ok().and_then(|n| n.parse().ok());
+    let exhibits = std::env::var_os("CASEBOOK_TEST_EXHIBITS").is_some();
     println!("writer ready");
     for _ in 0..count.unwrap_or(u64::MAX) {
         let act = case.begin(common::draft("image"), &signer).unwrap();
-        match act.finish(common::completion(Vec::new())) {
+        let outputs = if exhibits { vec![write_exhibit(&act)] } else { Vec::new() };
+        match act.finish(common::completion(outputs)) {
             Ok(signed) => println!("recorded {}", signed.act().unwrap().number),
             Err(error) => return println!("stopped {error}"),
         }
+    }
+}
+
+/// An exhibit written in pieces, so that a kill finds it in every state.
+fn write_exhibit(act: &casebook::OpenAct<'_>) -> casebook::Item {
+    let exhibit = act.new_exhibit("disk").unwrap();
+    let mut file = exhibit.create_file("disk.raw.partial").unwrap();
+    for _ in 0..16 {
+        file.write_all(&[7; 4096]).unwrap();
+        file.sync_data().unwrap();
+    }
+    let partial = exhibit.path().join("disk.raw.partial");
+    fs::rename(&partial, exhibit.path().join("disk.raw")).unwrap();
+    let (digests, size) =
+        hashing::digest_file(&exhibit.path().join("disk.raw"), &hashing::Algorithms::sha256())
+            .unwrap();
+    casebook::Item {
+        name: exhibit.item_name("disk.raw"),
+        size_bytes: Some(size),
+        digests,
+        facts: serde_json::Value::Null,
     }
 }
 
@@ -74,31 +97,131 @@ fn kill_after(mut child: Child, acts: usize, delay: Duration) -> u64 {
     output.map_while(Result::ok).filter_map(number).last().unwrap_or(last)
 }
 
+/// At most the act in progress is lost, and half an exhibit is an interruption that is shown, named
+/// by the next act, and protected from then on.
 #[test]
 fn a_killed_writer_loses_at_most_the_act_in_progress() {
     let root = tempfile::tempdir().unwrap();
     let (dir, signer) = new_case(root.path());
-    let mut unfinished = 0;
+    let (mut unfinished, mut cut_off, mut files) = (0, 0, 0);
     for round in 0..60u64 {
-        // 0 to 8 ms after the last word of the writer, in steps that do not divide its cycle.
-        let delay = Duration::from_micros(round * 7919 % 8000);
-        let told = kill_after(writer(&dir).spawn().unwrap(), 2, delay);
+        // 0 to 30 ms after the last word of the writer, in steps that do not divide its cycle.
+        let delay = Duration::from_micros(round * 7919 % 30_000);
+        let child = writer(&dir).env("CASEBOOK_TEST_EXHIBITS", "1").spawn().unwrap();
+        let told = kill_after(child, 1, delay);
         let result = verify(&dir, &VerifyOptions::default()).unwrap();
         assert!(result.holds(), "round {round}: {:?}", result.problems);
         let recorded = read_acts(&dir).unwrap().len() as u64;
         assert!(recorded == told || recorded == told + 1, "round {round}: {recorded}, told {told}");
         let dead = status(&dir).unwrap().open;
         assert!(dead.len() <= 1, "round {round}: {dead:?}");
+        let shown = result.interruptions.iter().any(|one| one.reason.contains("it had made"));
         let case = Case::open(&dir).unwrap();
         let aside = case.set_aside().unwrap();
         let act = case.note(common::draft(""), &signer).unwrap().act().unwrap();
         assert_eq!(act.set_aside, aside, "round {round}");
-        unfinished += aside.len();
         assert_eq!(case.set_aside().unwrap(), []);
+        let claims: Vec<_> = aside.iter().flat_map(|aside| &aside.exhibits).collect();
+        assert_eq!(shown, !claims.is_empty(), "round {round}");
+        unfinished += aside.len();
+        cut_off += claims.len();
+        for file in aside.iter().flat_map(|aside| &aside.files) {
+            assert!(file.digests.iter().next().is_some(), "{file:?}");
+            files += 1;
+        }
     }
     let result = verify(&dir, &VerifyOptions::default()).unwrap();
     assert!(result.holds(), "{:?}", result.problems);
     assert!(unfinished > 0, "no kill hit an act in progress: the test proves nothing");
+    assert!(cut_off > 5 && files > 5, "no kill hit an exhibit: the test proves nothing");
+    // From now on a change to what was left shows.
+    let acts = read_acts(&dir).unwrap();
+    let left = acts.iter().flat_map(|act| act.act().unwrap().set_aside);
+    let left = left.flat_map(|aside| aside.files).next().unwrap();
+    fs::OpenOptions::new()
+        .append(true)
+        .open(dir.join(&left.name))
+        .unwrap()
+        .write_all(b"x")
+        .unwrap();
+    let result = verify(&dir, &VerifyOptions::default()).unwrap();
+    assert_eq!(result.problems[0].place.to_string(), left.name);
+}
+
+/// A foreign exhibit stays a fault, whatever lies beside it: no marker can be made to claim it
+/// without the key, and a claim cannot be taken from another act's marker.
+#[test]
+fn a_foreign_exhibit_fails_even_beside_an_interruption() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, signer) = new_case(root.path());
+    let case = Case::open(&dir).unwrap();
+    let act = case.begin(common::draft("image"), &signer).unwrap();
+    act.new_exhibit("disk").unwrap().add_file("half", b"half").unwrap();
+    let marker = fs::read(dir.join("acts.open-1")).unwrap();
+    let fails = |what: &str| {
+        let result = verify(&dir, &VerifyOptions::default()).unwrap();
+        assert_eq!(result.problems[0].place.to_string(), "exhibits/002-planted", "{what}");
+    };
+    assert!(verify(&dir, &VerifyOptions::default()).unwrap().holds());
+    fs::create_dir(dir.join("exhibits/002-planted")).unwrap();
+    fails("an empty directory");
+    fs::write(dir.join("exhibits/002-planted/x"), b"x").unwrap();
+    fails("a file");
+    let claim = String::from_utf8_lossy(&marker).lines().nth(1).unwrap().to_owned();
+    let first = String::from_utf8_lossy(&marker).lines().next().unwrap().to_owned();
+    let forged = claim.replace("001-disk", "002-planted");
+    fs::write(dir.join("acts.open-2"), format!("{first}\n{forged}\n")).unwrap();
+    fails("a forged claim");
+    let (other, _) = Signer::generate_unprotected().unwrap();
+    let foreign = tempfile::tempdir().unwrap();
+    let foreign_dir = foreign.path().join("case");
+    let new = casebook::NewCase {
+        id: "x".into(),
+        name: "x".into(),
+        examiner: "x".into(),
+        created: common::at(0),
+        tool: common::tool(),
+    };
+    let foreign_case = Case::create(&foreign_dir, new, other.public_key()).unwrap();
+    let foreign_act = foreign_case.begin(common::draft("image"), &other).unwrap();
+    foreign_act.new_exhibit("filler").unwrap();
+    foreign_act.new_exhibit("planted").unwrap();
+    fs::copy(foreign_dir.join("acts.open-1"), dir.join("acts.open-2")).unwrap();
+    fails("a claim signed with another key");
+    // The marker of an act that has ended, put back: the act says what it made, and it made no 002.
+    fs::remove_file(dir.join("acts.open-2")).unwrap();
+    let second = case.begin(common::draft("image"), &signer).unwrap();
+    fs::remove_dir_all(dir.join("exhibits/002-planted")).unwrap();
+    assert_eq!(second.new_exhibit("planted").unwrap().name(), "002-planted");
+    fs::remove_dir_all(dir.join("exhibits/002-planted")).unwrap();
+    let marker = fs::read(dir.join("acts.open-2")).unwrap();
+    second.finish(common::completion(Vec::new())).unwrap();
+    fs::write(dir.join("acts.open-2"), marker).unwrap();
+    fs::create_dir(dir.join("exhibits/002-planted")).unwrap();
+    fs::write(dir.join("exhibits/002-planted/x"), b"x").unwrap();
+    let result = verify(&dir, &VerifyOptions::default()).unwrap();
+    assert_eq!(result.problems[0].place.to_string(), "exhibits/002-planted/x");
+    drop(act);
+}
+
+/// An act that fails lists what it wrote so far by itself.
+#[test]
+fn an_act_that_fails_lists_what_it_left() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, signer) = new_case(root.path());
+    let case = Case::open(&dir).unwrap();
+    let act = case.begin(common::draft("cp"), &signer).unwrap();
+    let exhibit = act.new_exhibit("files").unwrap();
+    exhibit.add_file("one", b"one").unwrap();
+    fs::create_dir(exhibit.path().join("deep")).unwrap();
+    fs::write(exhibit.path().join("deep/two"), b"two").unwrap();
+    let act = act.finish(common::completion(Vec::new())).unwrap().act().unwrap();
+    let names: Vec<&str> = act.outputs.iter().map(|item| item.name.as_str()).collect();
+    assert_eq!(names, ["exhibits/001-files/deep/two", "exhibits/001-files/one"]);
+    assert_eq!((act.exhibits.as_slice(), act.problems.len()), (&["001-files".to_owned()][..], 2));
+    assert!(verify(&dir, &VerifyOptions::default()).unwrap().holds());
+    fs::remove_dir_all(exhibit.path()).unwrap();
+    assert!(!verify(&dir, &VerifyOptions::default()).unwrap().holds());
 }
 
 /// A power cut may leave any part of the last line, and old bytes of the medium after it.

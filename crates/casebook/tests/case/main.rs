@@ -5,4 +5,5 @@
 mod common;
 mod interruption;
 mod minisign;
+mod power_cut;
 mod tamper;

@@ -305,10 +305,13 @@ struct Verified {
     holds: bool,
     problems: Vec<String>,
     interruptions: Vec<String>,
+    /// Files in the case's folder that are no part of it.
+    strangers: Vec<String>,
 }
 
 fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
-    let options = VerifyOptions { expected_head: args.head.clone(), ..VerifyOptions::default() };
+    let threads = std::thread::available_parallelism().unwrap_or(std::num::NonZeroUsize::MIN);
+    let options = VerifyOptions { expected_head: args.head.clone(), expected_key: None, threads };
     let found = casebook::verify(&args.chosen.needed_path()?, &options)?;
     let verified = Verified {
         acts: found.acts,
@@ -318,6 +321,7 @@ fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
         holds: found.holds(),
         problems: found.problems.iter().map(ToString::to_string).collect(),
         interruptions: found.interruptions.iter().map(ToString::to_string).collect(),
+        strangers: found.strangers.iter().map(ToString::to_string).collect(),
     };
     args.format.record("case-verified", &verified, || {
         let mut text = format!(
@@ -326,6 +330,9 @@ fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
         );
         for line in &verified.interruptions {
             text.push_str(&format!("\ninterrupted: {line}"));
+        }
+        for line in &verified.strangers {
+            text.push_str(&format!("\nnot of the case: {line}"));
         }
         for line in &verified.problems {
             text.push_str(&paint(&format!("\nDOES NOT HOLD: {line}"), Colour::Red));

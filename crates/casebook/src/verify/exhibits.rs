@@ -1,0 +1,125 @@
+//! Every exhibit read again and held against the acts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use hashing::{Algorithms, Boundary, Content, Digests, TreeOptions, digest_tree, escape_name};
+
+use super::leftovers::Claims;
+use super::{Place, Recorded, Verification};
+use crate::Item;
+
+pub(super) fn check(
+    dir: &Path,
+    recorded: &Recorded,
+    claims: &Claims,
+    threads: NonZeroUsize,
+    result: &mut Verification,
+) {
+    let algorithms: Algorithms = recorded
+        .files
+        .values()
+        .flatten()
+        .flat_map(|(_, item)| item.digests.iter().map(hashing::Digest::algorithm))
+        .collect();
+    let options = TreeOptions { algorithms, threads, boundary: Boundary::SameFileSystem };
+    let tree = match digest_tree(&dir.join("exhibits"), &options) {
+        Ok(tree) => tree,
+        Err(error) => return result.problem(Place::File("exhibits".to_owned()), error.to_string()),
+    };
+    for problem in tree.problems {
+        result.problem(place(&problem.path), problem.reason);
+    }
+    let (mut seen, mut unfinished) = (BTreeSet::new(), Unfinished::default());
+    for (path, content) in tree.manifest.iter() {
+        let text = String::from_utf8_lossy(path);
+        let name = format!("exhibits/{text}");
+        let exhibit = text.split('/').next().unwrap_or_default();
+        match (content, recorded.files.get(&name)) {
+            (Content::Directory, None) if text != exhibit => {}
+            (Content::Directory, None) if known(exhibit, recorded, claims) => {}
+            (Content::File { size_bytes, digests }, Some(records)) => {
+                result.exhibit_files = result.exhibit_files.saturating_add(1);
+                compare(path, size_bytes.unwrap_or(0), digests, records, result);
+            }
+            (Content::File { size_bytes, .. }, None) if claims.contains_key(exhibit) => {
+                unfinished.count(exhibit, size_bytes.unwrap_or(0));
+            }
+            (Content::File { .. } | Content::Directory, None) => {
+                result.problem(place(path), "no act speaks of it");
+            }
+            _ => result.problem(place(path), "it is not a regular file"),
+        }
+        seen.insert(name);
+    }
+    unfinished.tell(claims, result);
+    for (name, records) in recorded.files.iter().filter(|(name, _)| !seen.contains(*name)) {
+        let acts: Vec<String> = records.iter().map(|(act, _)| act.to_string()).collect();
+        let reason = format!("it is missing; act {} says it was written", acts.join(", "));
+        result.problem(Place::Exhibit(escape_name(name.as_bytes())), reason);
+    }
+    for (exhibit, act) in &recorded.exhibits {
+        if !seen.contains(&format!("exhibits/{exhibit}")) {
+            let name = format!("exhibits/{}", escape_name(exhibit.as_bytes()));
+            result.problem(Place::Exhibit(name), format!("it is missing; act {act} made it"));
+        }
+    }
+}
+
+fn place(path: &[u8]) -> Place {
+    Place::Exhibit(format!("exhibits/{}", escape_name(path)))
+}
+
+fn known(exhibit: &str, recorded: &Recorded, claims: &Claims) -> bool {
+    recorded.exhibits.contains_key(exhibit)
+        || recorded.cut_off.contains(exhibit)
+        || claims.contains_key(exhibit)
+}
+
+fn compare(
+    path: &[u8],
+    size_bytes: u64,
+    digests: &Digests,
+    records: &[(u64, Item)],
+    result: &mut Verification,
+) {
+    for (act, item) in records {
+        if let Some(said) = item.size_bytes.filter(|said| *said != size_bytes) {
+            let reason = format!("it has {size_bytes} bytes, act {act} says {said}");
+            result.problem(place(path), reason);
+        } else if item.digests.iter().next().is_none() {
+            let reason = format!("act {act} records only its size: its content is not protected");
+            result.interruption(place(path), reason);
+        } else if !item.digests.agrees_with(digests) {
+            let (found, said) = (digests.sha256_hex(), item.digests.sha256_hex());
+            let reason = format!("sha256 is {found}, act {act} says {said}");
+            result.problem(place(path), reason);
+        }
+    }
+}
+
+/// Files in exhibits of acts that have not ended: how many, how large.
+#[derive(Default)]
+struct Unfinished(BTreeMap<String, (u64, u64)>);
+
+impl Unfinished {
+    fn count(&mut self, exhibit: &str, size_bytes: u64) {
+        let (files, bytes) = self.0.entry(exhibit.to_owned()).or_default();
+        *files = files.saturating_add(1);
+        *bytes = bytes.saturating_add(size_bytes);
+    }
+
+    fn tell(self, claims: &Claims, result: &mut Verification) {
+        for (exhibit, (files, bytes)) in self.0 {
+            let marker = claims.get(&exhibit).map_or("", String::as_str);
+            let reason = format!(
+                "{files} files of {bytes} bytes by the act that {marker} tells of, not recorded yet"
+            );
+            result.interruption(
+                Place::Exhibit(format!("exhibits/{}", escape_name(exhibit.as_bytes()))),
+                reason,
+            );
+        }
+    }
+}

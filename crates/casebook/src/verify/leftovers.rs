@@ -1,0 +1,102 @@
+//! What lies beside the list of acts: markers, files set aside, and what is no part of the case.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use hashing::{Algorithms, escape_name};
+
+use super::{Place, Problem, Recorded, Verification};
+use crate::recovery::{OPEN, TORN, UNFINISHED};
+use crate::{Error, PublicKey, files, marker};
+
+/// The files that make a case; `case.key` is the only secret one.
+const OWN: [&str; 7] = [
+    "acts.jsonl",
+    "case.key",
+    "case.lock",
+    "case.pub",
+    "case.toml",
+    "exhibits",
+    "case.toml.partial",
+];
+
+/// Exhibits claimed by acts that have not ended and that no later act has named, with the marker.
+pub(super) type Claims = BTreeMap<String, String>;
+
+/// Markers and files set aside: named ones must hold, others tell of an interruption.
+pub(super) fn check(
+    dir: &Path,
+    key: &PublicKey,
+    recorded: &Recorded,
+    result: &mut Verification,
+) -> Result<Claims, Error> {
+    let mut left = BTreeSet::new();
+    for prefix in [TORN, UNFINISHED, OPEN] {
+        left.extend(files::numbered(dir, prefix)?.into_iter().map(|(_, name)| name));
+    }
+    let mut claims = Claims::new();
+    for name in &left {
+        let mut reason = match recorded.set_aside.get(name) {
+            Some((act, _)) => format!("left by an interrupted session and named in act {act}"),
+            None if name.starts_with(OPEN) => "an act has begun and not ended".to_owned(),
+            None => "left by an interrupted session; the next act will name it".to_owned(),
+        };
+        let claimed = claimed(dir, key, name, recorded)?;
+        if !claimed.is_empty() {
+            reason.push_str(&format!("; it had made {}", claimed.join(", ")));
+            claims.extend(claimed.into_iter().map(|exhibit| (exhibit, name.clone())));
+        }
+        result.interruption(Place::File(name.clone()), reason);
+    }
+    for (name, (act, item)) in &recorded.set_aside {
+        // Only names of this form were listed, so a hostile act cannot lead us to another file.
+        let found = left.contains(name).then(|| {
+            hashing::digest_file(&dir.join(name), &Algorithms::sha256())
+                .map(|(digests, _)| digests.sha256_hex())
+        });
+        let reason = match found {
+            Some(Ok(digest)) if digest == item.sha256 => continue,
+            Some(Ok(digest)) => format!("sha256 is {digest}, act {act} says otherwise"),
+            Some(Err(error)) => error.to_string(),
+            None => format!("it is missing; act {act} names it"),
+        };
+        result.problem(Place::File(escape_name(name.as_bytes())), reason);
+    }
+    strangers(dir, &left, result)?;
+    Ok(claims)
+}
+
+/// What a marker claims, if no act has taken the claim over.
+fn claimed(
+    dir: &Path,
+    key: &PublicKey,
+    name: &str,
+    recorded: &Recorded,
+) -> Result<Vec<String>, Error> {
+    if name.starts_with(TORN) || recorded.set_aside.contains_key(name) {
+        return Ok(Vec::new());
+    }
+    let marker = marker::read_at(&dir.join(name), key)?.unwrap_or_default();
+    // The marker of a finished act that could not be removed, or was put back later: its act
+    // says what it made.
+    let finished = recorded.begun.contains(&marker.begun);
+    Ok(if finished { Vec::new() } else { marker.exhibits })
+}
+
+fn strangers(dir: &Path, left: &BTreeSet<String>, result: &mut Verification) -> Result<(), Error> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(dir).map_err(Error::io("listing", dir))? {
+        let entry = entry.map_err(Error::io("listing", dir))?;
+        let name = entry.file_name();
+        let own = name.to_str().is_some_and(|name| OWN.contains(&name) || left.contains(name));
+        if !own && names.len() < super::MAX_PROBLEMS {
+            names.insert(escape_name(name.as_encoded_bytes()));
+        }
+    }
+    result.strangers.extend(names.into_iter().map(|name| Problem {
+        place: Place::File(name),
+        reason: "it is no part of the case and no act speaks of it".to_owned(),
+    }));
+    Ok(())
+}

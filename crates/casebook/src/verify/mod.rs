@@ -1,0 +1,157 @@
+//! Re-computing everything a case claims.
+//!
+//! Nothing is taken from an index: every line is hashed and its signatures checked, the chain is
+//! followed, and every exhibit is read again. Each fault names the act or the file it was found at.
+
+mod acts;
+mod exhibits;
+mod leftovers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use crate::{CaseInfo, Error, Item, PublicKey, SetAside};
+
+/// Problems kept; a hostile case must not turn into unbounded memory.
+const MAX_PROBLEMS: usize = 10_000;
+
+/// What the examiner knows from elsewhere, and how hard to work.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// The key the case must have been signed with; without it a case that was signed anew as a
+    /// whole cannot be told from the original.
+    pub expected_key: Option<PublicKey>,
+    /// The head written down earlier; without it acts cut off the end cannot be noticed.
+    pub expected_head: Option<String>,
+    /// How many acts and exhibit files are checked at the same time.
+    pub threads: NonZeroUsize,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { expected_key: None, expected_head: None, threads: NonZeroUsize::MIN }
+    }
+}
+
+/// Where in a case something was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The act on this line of the list, counted from 1.
+    Act(u64),
+    /// This file of an exhibit, relative to the case, escaped.
+    Exhibit(String),
+    /// Another file of the case.
+    File(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Act(number) => write!(f, "act {number}"),
+            Self::Exhibit(name) | Self::File(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Something that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What, safe to print.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.reason)
+    }
+}
+
+/// The result of verifying a case.
+#[derive(Debug, Clone, Default)]
+pub struct Verification {
+    /// Lines of the list that were checked.
+    pub acts: u64,
+    /// Exhibit files that were read.
+    pub exhibit_files: u64,
+    /// Hash of the last act that holds.
+    pub head: String,
+    /// The key the case was checked with.
+    pub public_key: String,
+    /// What does not hold; the first one is the first in the case.
+    pub problems: Vec<Problem>,
+    /// Signs of interrupted sessions. They take nothing away from what is recorded.
+    pub interruptions: Vec<Problem>,
+    /// Files in the case's directory that are no part of it: nothing vouches for them.
+    pub strangers: Vec<Problem>,
+}
+
+impl Verification {
+    /// Whether everything recorded holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    fn interruption(&mut self, place: Place, reason: impl Into<String>) {
+        if self.interruptions.len() < MAX_PROBLEMS {
+            self.interruptions.push(Problem { place, reason: reason.into() });
+        }
+    }
+
+    fn problem(&mut self, place: Place, reason: impl Into<String>) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem { place, reason: reason.into() });
+        }
+    }
+}
+
+/// Verifies the case in `dir`, reading only.
+///
+/// # Errors
+/// Only when there is no case there or its list cannot be read; all else is in the result.
+pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Error> {
+    let (_, key, case_hash) = CaseInfo::read(dir)?;
+    let mut result = Verification { public_key: key.to_string(), ..Verification::default() };
+    check_key(dir, &key, options, &mut result);
+    let mut recorded = Recorded::default();
+    acts::check(dir, &key, case_hash, options.threads, &mut recorded, &mut result)?;
+    if options.expected_head.as_ref().is_some_and(|head| *head != result.head) {
+        let reason = format!("the last act is {}, another was expected", result.head);
+        result.problem(Place::Act(result.acts), reason);
+    }
+    let claims = leftovers::check(dir, &key, &recorded, &mut result)?;
+    exhibits::check(dir, &recorded, &claims, options.threads, &mut result);
+    Ok(result)
+}
+
+/// What the acts say lies in the case.
+#[derive(Default)]
+struct Recorded {
+    /// Files of exhibits by name, with the acts that speak of them.
+    files: BTreeMap<String, Vec<(u64, Item)>>,
+    /// Exhibits by name, with the act that made each.
+    exhibits: BTreeMap<String, u64>,
+    /// Exhibits that interrupted acts had claimed; their directories may never have been made.
+    cut_off: BTreeSet<String>,
+    /// Files set aside, with the act that names each.
+    set_aside: BTreeMap<String, (u64, SetAside)>,
+    /// Hashes of all markers that have become acts.
+    begun: BTreeSet<String>,
+}
+
+fn check_key(dir: &Path, key: &PublicKey, options: &VerifyOptions, result: &mut Verification) {
+    if options.expected_key.as_ref().is_some_and(|expected| expected != key) {
+        let reason = format!("the key is {key}, another was expected");
+        result.problem(Place::File("case.toml".to_owned()), reason);
+    }
+    let text = fs::read_to_string(dir.join("case.pub")).unwrap_or_default();
+    if text != key.to_file_text() {
+        let reason = "it does not hold the key named in case.toml";
+        result.problem(Place::File("case.pub".to_owned()), reason);
+    }
+}
