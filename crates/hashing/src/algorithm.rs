@@ -1,6 +1,6 @@
 //! The digest algorithms offered, and sets of them.
 //!
-//! A set always holds SHA-256, so no caller can ask for a record that lacks it.
+//! A set holds SHA-256 unless it was asked for by [`Algorithms::exactly`], so a record of a case cannot lack it by oversight.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -72,7 +72,7 @@ impl FromStr for Algorithm {
     }
 }
 
-/// A set of algorithms; SHA-256 is always in it.
+/// A set of algorithms; SHA-256 is in it unless the set was made by [`Self::exactly`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Algorithms(BTreeSet<Algorithm>);
 
@@ -81,6 +81,20 @@ impl Algorithms {
     #[must_use]
     pub fn sha256() -> Self {
         Self(BTreeSet::from([Algorithm::Sha256]))
+    }
+
+    /// These and no others, for lists that are no record of a case: to check somebody else's list, or
+    /// where time matters more than the digest of record. `None` for no algorithm at all.
+    #[must_use]
+    pub fn exactly(algorithms: impl IntoIterator<Item = Algorithm>) -> Option<Self> {
+        let set: BTreeSet<Algorithm> = algorithms.into_iter().collect();
+        (!set.is_empty()).then_some(Self(set))
+    }
+
+    /// Whether `algorithm` is a member.
+    #[must_use]
+    pub fn has(&self, algorithm: Algorithm) -> bool {
+        self.0.contains(&algorithm)
     }
 
     /// This set with `algorithm` added.

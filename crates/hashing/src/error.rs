@@ -72,6 +72,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Bytes are no saved state of digests.
+    #[error("{length_bytes} bytes are no saved state of digests")]
+    SavedState {
+        /// How many bytes were given.
+        length_bytes: usize,
+    },
     /// A known-answer test gave another answer.
     #[error("{algorithm} of {input} is {found}, expected {expected}")]
     SelfTest {
@@ -93,9 +99,10 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Read { .. } => ErrorKind::Io,
             Self::UnknownAlgorithm { .. } => ErrorKind::Unsupported,
-            Self::DigestLength { .. } | Self::NotHex { .. } | Self::ManifestLine { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::DigestLength { .. }
+            | Self::NotHex { .. }
+            | Self::ManifestLine { .. }
+            | Self::SavedState { .. } => ErrorKind::Corrupt,
             Self::SelfTest { .. } => ErrorKind::Refused,
         }
     }

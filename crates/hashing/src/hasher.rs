@@ -7,54 +7,53 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use sha2::Digest as _;
-
-use crate::{Algorithm, Algorithms, Digest, Digests, Error};
+use crate::block64::Block64;
+use crate::block128::Block128;
+use crate::groups::Groups;
+use crate::saved::{Reader, put_bytes};
+use crate::{Algorithm, Algorithms, Digests, Error};
 
 /// Bytes given to each algorithm in turn; small enough to stay in a core's own cache.
-const BLOCK_BYTES: usize = 128 * 1024;
+pub(crate) const BLOCK_BYTES: usize = 128 * 1024;
 
-enum State {
-    Md5(md5::Md5),
-    Sha1(sha1::Sha1),
-    Sha256(sha2::Sha256),
-    Sha512(sha2::Sha512),
-    Blake3(Box<blake3::Hasher>),
-}
+/// How a saved state begins: a name, and the version of what follows.
+const SAVED: &[u8] = b"glovebox digest state 1\n";
 
 /// Computes the chosen digests of one stream.
+///
+/// MD5 and SHA-256 of one stream are computed together where the processor has SHA instructions, and
+/// then cost what MD5 costs alone.
+#[derive(Clone)]
 pub struct MultiHasher {
-    states: Vec<State>,
+    algorithms: Algorithms,
+    block64: Option<Box<Block64>>,
+    sha512: Option<Box<Block128>>,
+    blake3: Option<Box<Groups>>,
 }
 
 impl MultiHasher {
     /// A hasher that has seen no bytes yet.
     #[must_use]
     pub fn new(algorithms: &Algorithms) -> Self {
-        let states = algorithms
-            .iter()
-            .map(|algorithm| match algorithm {
-                Algorithm::Md5 => State::Md5(md5::Md5::new()),
-                Algorithm::Sha1 => State::Sha1(sha1::Sha1::new()),
-                Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
-                Algorithm::Sha512 => State::Sha512(sha2::Sha512::new()),
-                Algorithm::Blake3 => State::Blake3(Box::default()),
-            })
-            .collect();
-        Self { states }
+        Self {
+            algorithms: algorithms.clone(),
+            block64: Block64::new(algorithms).map(Box::new),
+            sha512: algorithms.has(Algorithm::Sha512).then(|| Box::new(Block128::new())),
+            blake3: algorithms.has(Algorithm::Blake3).then(Box::default),
+        }
     }
 
     /// Takes the next bytes of the stream.
     pub fn update(&mut self, bytes: &[u8]) {
         for block in bytes.chunks(BLOCK_BYTES) {
-            for state in &mut self.states {
-                match state {
-                    State::Md5(hasher) => hasher.update(block),
-                    State::Sha1(hasher) => hasher.update(block),
-                    State::Sha256(hasher) => hasher.update(block),
-                    State::Sha512(hasher) => hasher.update(block),
-                    State::Blake3(hasher) => drop(hasher.update(block)),
-                }
+            if let Some(state) = &mut self.block64 {
+                state.update(block);
+            }
+            if let Some(state) = &mut self.sha512 {
+                state.update(block);
+            }
+            if let Some(state) = &mut self.blake3 {
+                state.update(block);
             }
         }
     }
@@ -62,17 +61,63 @@ impl MultiHasher {
     /// The digests of all bytes taken.
     #[must_use]
     pub fn finish(self) -> Digests {
-        let digest = |algorithm, bytes: &[u8]| Digest::new(algorithm, bytes).ok();
-        self.states
-            .into_iter()
-            .filter_map(|state| match state {
-                State::Md5(hasher) => digest(Algorithm::Md5, &hasher.finalize()),
-                State::Sha1(hasher) => digest(Algorithm::Sha1, &hasher.finalize()),
-                State::Sha256(hasher) => digest(Algorithm::Sha256, &hasher.finalize()),
-                State::Sha512(hasher) => digest(Algorithm::Sha512, &hasher.finalize()),
-                State::Blake3(hasher) => digest(Algorithm::Blake3, hasher.finalize().as_bytes()),
-            })
-            .collect()
+        let mut digests = Digests::default();
+        if let Some(state) = self.block64 {
+            state.finish(&mut digests);
+        }
+        if let Some(state) = self.sha512 {
+            state.finish(&mut digests);
+        }
+        if let Some(state) = self.blake3 {
+            state.finish(&mut digests);
+        }
+        digests
+    }
+
+    /// The state as bytes, for [`Self::from_state`] to go on with, also in another run of the program.
+    ///
+    /// At most 70,000 bytes. They carry no digest of their own: whoever keeps them must keep them as
+    /// safe as the digests that come of them.
+    #[must_use]
+    pub fn state(&self) -> Vec<u8> {
+        let mut out = SAVED.to_vec();
+        let names: Vec<&str> = self.algorithms.iter().map(Algorithm::name).collect();
+        put_bytes(&mut out, names.join(" ").as_bytes());
+        if let Some(state) = &self.block64 {
+            state.save(&mut out);
+        }
+        if let Some(state) = &self.sha512 {
+            state.save(&mut out);
+        }
+        if let Some(state) = &self.blake3 {
+            state.save(&mut out);
+        }
+        out
+    }
+
+    /// The hasher that [`Self::state`] described.
+    ///
+    /// # Errors
+    /// When the bytes are not such a description.
+    pub fn from_state(state: &[u8]) -> Result<Self, Error> {
+        Self::restore(state).ok_or(Error::SavedState { length_bytes: state.len() })
+    }
+
+    fn restore(state: &[u8]) -> Option<Self> {
+        let mut from = Reader(state.strip_prefix(SAVED)?);
+        let names = std::str::from_utf8(from.bytes()?).ok()?;
+        let algorithms = names.split(' ').map(|name| name.parse().ok()).collect::<Option<Vec<_>>>();
+        let mut hasher = Self::new(&Algorithms::exactly(algorithms?)?);
+        if hasher.block64.is_some() {
+            hasher.block64 = Some(Box::new(Block64::restore(&hasher.algorithms, &mut from)?));
+        }
+        if hasher.sha512.is_some() {
+            hasher.sha512 = Some(Box::new(Block128::restore(&mut from)?));
+        }
+        if hasher.blake3.is_some() {
+            hasher.blake3 = Some(Box::new(Groups::restore(&mut from)?));
+        }
+        from.is_at_end().then_some(hasher)
     }
 }
 
@@ -123,4 +168,63 @@ pub fn digest_file(path: &Path, algorithms: &Algorithms) -> Result<(Digests, u64
         }
         other => other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all() -> Algorithms {
+        Algorithm::ALL.into_iter().collect()
+    }
+
+    proptest! {
+        /// Independent path: the same bytes without a stop.
+        #[test]
+        fn a_state_goes_on_where_it_stood(
+            lengths in proptest::collection::vec(0usize..150_000, 1..5),
+            chosen in proptest::sample::subsequence(Algorithm::ALL.to_vec(), 1..=5),
+        ) {
+            let algorithms = Algorithms::exactly(chosen).unwrap();
+            let mut hasher = MultiHasher::new(&algorithms);
+            let mut whole = Vec::new();
+            for (number, length) in lengths.iter().enumerate() {
+                let piece = vec![number as u8 ^ 0x35; *length];
+                hasher = MultiHasher::from_state(&hasher.state()).unwrap();
+                hasher.update(&piece);
+                whole.extend(piece);
+            }
+            hasher = MultiHasher::from_state(&hasher.state()).unwrap();
+            prop_assert_eq!(hasher.finish(), digest_bytes(&whole, &algorithms));
+        }
+
+        /// Only us: a damaged state is refused or is another state, and never a panic.
+        #[test]
+        fn damaged_states_are_survived(at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+            let mut hasher = MultiHasher::new(&all());
+            hasher.update(&[7; 200_000]);
+            let mut state = hasher.state();
+            let at = at.index(state.len());
+            state[at] = byte;
+            if let Ok(mut hasher) = MultiHasher::from_state(&state) {
+                hasher.update(&[1; 70_000]);
+                let _ = hasher.finish();
+            }
+            prop_assert!(MultiHasher::from_state(&state[..cut.index(state.len())]).is_err());
+        }
+    }
+
+    #[test]
+    fn states_at_the_edges_of_groups_are_taken_up() {
+        for length in [0, 1, 63, 64, 127, 128, 65_535, 65_536, 65_537, 131_072, 131_073, 458_752] {
+            let bytes = vec![0x77; length];
+            let mut hasher = MultiHasher::new(&all());
+            hasher.update(&bytes);
+            let state = hasher.state();
+            assert!(state.len() < 70_000, "{}", state.len());
+            let hasher = MultiHasher::from_state(&state).unwrap();
+            assert_eq!(hasher.finish(), digest_bytes(&bytes, &all()), "{length} bytes");
+        }
+    }
 }

@@ -17,13 +17,17 @@
 )]
 
 mod algorithm;
+mod block128;
+mod block64;
 mod compare;
 mod digest;
 mod error;
+mod groups;
 mod hasher;
 mod manifest;
 mod name;
 mod record;
+mod saved;
 mod selftest;
 mod tree;
 
