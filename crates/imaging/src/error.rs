@@ -93,6 +93,30 @@ pub enum Error {
         /// What it has to be.
         expected: &'static str,
     },
+    /// The journal of interrupted work cannot be relied on.
+    #[error("the journal {} cannot be used: {reason}", show(path))]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// What a copy holds after an interruption is not what the journal says was written.
+    #[error("{copy} has other digests up to byte {position_bytes} than the journal says")]
+    Changed {
+        /// Name of the copy, escaped.
+        copy: String,
+        /// Up to where it was compared.
+        position_bytes: u64,
+    },
+    /// The format cannot hold this source.
+    #[error("{format} cannot hold this: {reason}")]
+    Format {
+        /// The format.
+        format: &'static str,
+        /// Why, and the way out.
+        reason: String,
+    },
     /// Digests computed on this machine are wrong.
     #[error("testing the digest code")]
     SelfTest(#[from] hashing::Error),
@@ -104,8 +128,10 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } | Self::Sink { .. } | Self::Unreadable { .. } => ErrorKind::Io,
-            Self::BadSize { .. } => ErrorKind::Unsupported,
-            Self::Mismatch { .. } => ErrorKind::Corrupt,
+            Self::BadSize { .. } | Self::Format { .. } => ErrorKind::Unsupported,
+            Self::Mismatch { .. } | Self::Journal { .. } | Self::Changed { .. } => {
+                ErrorKind::Corrupt
+            }
             Self::Incomplete { .. } | Self::Exists { .. } | Self::SelfTest(_) => ErrorKind::Refused,
         }
     }

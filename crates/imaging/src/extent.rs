@@ -77,6 +77,23 @@ impl Extents {
         Mark { count: self.0.len(), last: self.0.last().copied() }
     }
 
+    /// Adds a run; one that does not come behind the last is left out.
+    pub(crate) fn add(&mut self, extent: Extent) {
+        if self.0.last().is_none_or(|last| last.end_bytes() <= extent.offset_bytes) {
+            self.push(extent);
+        }
+    }
+
+    /// The runs from `start_bytes` on, the first one cut there if need be.
+    pub(crate) fn from(&self, start_bytes: u64) -> impl Iterator<Item = Extent> + '_ {
+        let first = self.0.partition_point(|extent| extent.end_bytes() <= start_bytes);
+        self.0.iter().skip(first).map(move |extent| {
+            let offset_bytes = extent.offset_bytes.max(start_bytes);
+            let length_bytes = extent.end_bytes().saturating_sub(offset_bytes);
+            Extent { offset_bytes, length_bytes }
+        })
+    }
+
     /// The runs before `end_bytes`, the last one cut there if need be.
     pub(crate) fn up_to(&self, end_bytes: u64) -> Self {
         let cut = self.iter().filter(|extent| extent.offset_bytes < end_bytes).map(|extent| {

@@ -24,20 +24,37 @@ mod buffer;
 mod error;
 mod extent;
 mod files;
+mod format;
+mod job;
+mod journal;
 mod map;
 mod partial;
+mod parts;
+mod pieces;
+mod pipeline;
 mod progress;
 mod reader;
 mod sink;
 mod source;
+mod verify;
+mod writer;
 
 pub use acquire::{Acquisition, Plan, Tick, acquire};
 pub use error::{Error, ErrorKind};
 pub use extent::{Extent, Extents};
 pub use files::{CopiedFile, copy_out, safe_name};
+pub use format::{Format, Medium, Request, create, raw, reopen};
+pub use journal::{Journal, Reached};
 pub use map::map_text;
 pub use partial::{PartialFile, Verified, verify};
+pub use parts::Parts;
+pub use pieces::{PieceDigest, Pieces};
+pub use pipeline::{Copied, Imaged, Standing, Start, image};
 pub use progress::Progress;
 pub use reader::Ending;
 pub use sink::{Layout, NullSink, Sink};
 pub use source::{FileSource, ReadAt};
+pub use verify::{publish, read_prefix, verify_copy};
+pub use writer::{
+    Checkpoint, Encode, Encoded, Encoding, Flush, ImageFile, ImageWriter, Part, Piece, Stored,
+};

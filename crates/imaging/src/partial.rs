@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use hashing::{Algorithms, Digests, escape_name};
-use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
+use rustix::fs::{Advice, fadvise};
 
+use crate::parts::rename_new;
 use crate::{Acquisition, Ending, Error, FileSource, NullSink, Plan, Sink, Tick, acquire};
 
 /// Proof that a file was read back and has these digests. Only reading back makes one.
@@ -23,6 +24,14 @@ pub struct Verified {
 }
 
 impl Verified {
+    pub(crate) fn new(path: PathBuf, digests: Digests, size_bytes: u64) -> Self {
+        Self { path, digests, size_bytes }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The digests read back.
     #[must_use]
     pub fn digests(&self) -> &Digests {
@@ -99,16 +108,7 @@ impl PartialFile {
         if verified.path != self.partial {
             return Err(Error::Exists { path: verified.path.clone() });
         }
-        match renameat_with(CWD, &self.partial, CWD, &self.target, RenameFlags::NOREPLACE) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::EXIST) => return Err(Error::Exists { path: self.target }),
-            // exFAT and some others do not know the flag; there the check comes first.
-            Err(rustix::io::Errno::INVAL) if fs::symlink_metadata(&self.target).is_err() => {
-                fs::rename(&self.partial, &self.target)
-                    .map_err(Error::io("renaming", &self.partial))?;
-            }
-            Err(error) => return Err(Error::io("renaming", &self.partial)(error.into())),
-        }
+        rename_new(&self.partial, &self.target)?;
         // A name that is not flushed can go back to .partial in a power cut, which is safe; a file
         // system that cannot flush a directory must not make the copy fail.
         if let Some(dir) = self.target.parent() {

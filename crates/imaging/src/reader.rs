@@ -26,6 +26,8 @@ pub enum Ending {
     Cancelled,
     /// The source no longer answers anywhere.
     SourceLost,
+    /// Every copy has failed.
+    NoCopyLeft,
     /// More separate unreadable places than can be listed.
     TooManyBadRuns,
 }

@@ -72,7 +72,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn is_zero(block: &[u8]) -> bool {
+pub(crate) fn is_zero(block: &[u8]) -> bool {
     // Whole words, which the compiler turns into wide compares; stops at the first that differs.
     let (words, rest) = block.as_chunks::<64>();
     words.iter().all(|word| *word == [0; 64]) && rest.iter().all(|byte| *byte == 0)

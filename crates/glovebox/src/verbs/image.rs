@@ -269,6 +269,7 @@ fn ending_text(ending: Ending) -> &'static str {
         Ending::Complete => "every sector was tried",
         Ending::Cancelled => "stopped by the examiner",
         Ending::SourceLost => "the source no longer answers anywhere",
+        Ending::NoCopyLeft => "no copy could be written any further",
         Ending::TooManyBadRuns => "more unreadable places than can be listed",
     }
 }

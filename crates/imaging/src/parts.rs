@@ -1,0 +1,237 @@
+//! The files of a copy: numbered or one alone, and all of them `….partial` until the copy was read back.
+//!
+//! Names are given from the last file to the first, so that the first name of an image (the one people and programs open)
+//! appears when everything behind it is in place, wherever the power goes.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use evidence::container::Siblings;
+use evidence::source::{FileSource, Source};
+use hashing::escape_name;
+use rustix::fs::{Advice, CWD, RenameFlags, fadvise, renameat_with};
+
+use crate::{Error, Flush};
+
+/// What the name of an unfinished file ends in.
+pub(crate) const PARTIAL: &str = ".partial";
+
+/// The files of one copy, written one after the other.
+#[derive(Debug)]
+pub struct Parts {
+    folder: PathBuf,
+    names: Vec<String>,
+    current: File,
+    at_bytes: u64,
+    unflushed: Vec<File>,
+    has_new_names: bool,
+}
+
+impl Parts {
+    /// Begins a copy whose first file will be `name` in `folder`.
+    ///
+    /// # Errors
+    /// When the name is taken, finished or not, or the medium does not take the file.
+    pub fn create(folder: &Path, name: &str) -> Result<Self, Error> {
+        let target = folder.join(name);
+        if fs::symlink_metadata(&target).is_ok() {
+            return Err(Error::Exists { path: target });
+        }
+        let current = create_partial(folder, name)?;
+        Ok(Self {
+            folder: folder.to_path_buf(),
+            names: vec![name.to_owned()],
+            current,
+            at_bytes: 0,
+            unflushed: Vec::new(),
+            has_new_names: true,
+        })
+    }
+
+    /// Goes on with the files of an unfinished copy; what lies behind `at_bytes` of the last one is cut off.
+    ///
+    /// # Errors
+    /// When one of them is missing or the last is shorter than that.
+    pub fn reopen(folder: &Path, names: Vec<String>, at_bytes: u64) -> Result<Self, Error> {
+        for name in &names {
+            let path = existing(folder, name);
+            fs::symlink_metadata(&path).map_err(Error::io("looking for", &path))?;
+        }
+        let last = names.last().cloned().unwrap_or_default();
+        let path = existing(folder, &last);
+        let current = File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(Error::io("opening", &path))?;
+        let length = current.metadata().map_err(Error::io("opening", &path))?.len();
+        if length < at_bytes {
+            return Err(Error::Unreadable { path, offset_bytes: length });
+        }
+        if length > at_bytes {
+            current.set_len(at_bytes).map_err(Error::io("cutting back", &path))?;
+        }
+        let folder = folder.to_path_buf();
+        let unflushed = Vec::new();
+        Ok(Self { folder, names, current, at_bytes, unflushed, has_new_names: false })
+    }
+
+    /// Begins the next file. One that an interrupted session left is taken over empty.
+    ///
+    /// # Errors
+    /// When a finished file has the name, or the medium does not take it.
+    pub fn next(&mut self, name: &str) -> io::Result<()> {
+        if fs::symlink_metadata(self.folder.join(name)).is_ok() {
+            let name = escape_name(name.as_bytes());
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                format!("{name} exists already"),
+            ));
+        }
+        let path = partial(&self.folder, name);
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        self.unflushed.push(std::mem::replace(&mut self.current, file));
+        self.names.push(name.to_owned());
+        self.at_bytes = 0;
+        self.has_new_names = true;
+        Ok(())
+    }
+
+    /// Adds bytes to the current file.
+    ///
+    /// # Errors
+    /// When the medium does not take all of them.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.current.write_all_at(bytes, self.at_bytes)?;
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.at_bytes = self.at_bytes.saturating_add(length);
+        Ok(())
+    }
+
+    /// Overwrites bytes of the current file, for a format that has to name later what it knows later.
+    ///
+    /// # Errors
+    /// When the medium does not take all of them.
+    pub fn overwrite(&mut self, offset_bytes: u64, bytes: &[u8]) -> io::Result<()> {
+        self.current.write_all_at(bytes, offset_bytes)
+    }
+
+    /// Length of the current file in bytes.
+    #[must_use]
+    pub fn position_bytes(&self) -> u64 {
+        self.at_bytes
+    }
+
+    /// The names of the files as they will be, in order.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The folder they lie in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where each file lies now, with or without the ending `.partial`.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.names.iter().map(|name| existing(&self.folder, name)).collect()
+    }
+
+    /// What was written since the last time and has to reach the medium.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors.
+    pub fn to_flush(&mut self) -> io::Result<Flush> {
+        let mut files = std::mem::take(&mut self.unflushed);
+        files.push(self.current.try_clone()?);
+        let is_new = std::mem::take(&mut self.has_new_names);
+        let folders = if is_new { vec![self.folder.clone()] } else { Vec::new() };
+        Ok(Flush { files, folders })
+    }
+
+    /// Waits until everything written is on the medium.
+    ///
+    /// # Errors
+    /// When the medium does not take it.
+    pub fn flush(&mut self) -> io::Result<()> {
+        (&self.current).flush()?;
+        self.to_flush()?.flush()
+    }
+
+    /// One of the files for reading, past what memory holds of it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        let file = File::open(existing(&self.folder, name))?;
+        // Only clean pages can be dropped, so whatever is still in memory goes to the medium first.
+        file.sync_all()?;
+        fadvise(&file, 0, None, Advice::DontNeed)?;
+        Ok(file)
+    }
+
+    /// Gives the files their names. Only called with the proof that they were read back.
+    pub(crate) fn publish(&mut self) -> Result<Vec<PathBuf>, Error> {
+        for name in self.names.iter().rev() {
+            let (from, to) = (partial(&self.folder, name), self.folder.join(name));
+            if fs::symlink_metadata(&from).is_err() && fs::symlink_metadata(&to).is_ok() {
+                // Named before an interruption.
+                continue;
+            }
+            rename_new(&from, &to)?;
+        }
+        // A name that is not flushed can go back to .partial in a power cut, which is safe.
+        let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        Ok(self.names.iter().map(|name| self.folder.join(name)).collect())
+    }
+}
+
+/// The files of a copy, for a reader that looks for them under their final names.
+impl Siblings for Parts {
+    fn open(&self, name: &[u8]) -> io::Result<Option<Arc<dyn Source>>> {
+        let Some(name) = self.names.iter().find(|known| known.as_bytes() == name) else {
+            return Ok(None);
+        };
+        let file = Self::open(self, name)?;
+        Ok(Some(Arc::new(FileSource::new(file, 512).map_err(io::Error::other)?)))
+    }
+}
+
+fn create_partial(folder: &Path, name: &str) -> Result<File, Error> {
+    let path = partial(folder, name);
+    File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(Error::io("creating", &path))
+}
+
+fn partial(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}{PARTIAL}"))
+}
+
+/// The unfinished file of this name if there is one, else the finished one.
+fn existing(folder: &Path, name: &str) -> PathBuf {
+    let unfinished = partial(folder, name);
+    if fs::symlink_metadata(&unfinished).is_ok() { unfinished } else { folder.join(name) }
+}
+
+/// Renames and never replaces.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> Result<(), Error> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::EXIST) => Err(Error::Exists { path: to.to_path_buf() }),
+        // exFAT and some others do not know the flag; there the check comes first.
+        Err(rustix::io::Errno::INVAL) if fs::symlink_metadata(to).is_err() => {
+            fs::rename(from, to).map_err(Error::io("renaming", from))
+        }
+        Err(error) => Err(Error::io("renaming", from)(error.into())),
+    }
+}
