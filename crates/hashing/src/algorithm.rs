@@ -30,6 +30,11 @@ impl Algorithm {
     /// Every algorithm, in the order in which digests are listed.
     pub const ALL: [Self; 5] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha512, Self::Blake3];
 
+    /// Every algorithm, the one to prefer first: the digest of record, then what is as good, then
+    /// what only matches older lists.
+    pub(crate) const BY_STRENGTH: [Self; 5] =
+        [Self::Sha256, Self::Sha512, Self::Blake3, Self::Sha1, Self::Md5];
+
     /// The name used in manifests and on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,6 +1,8 @@
 //! What differs between an expected manifest and a found one.
 
-use crate::{Content, Manifest};
+use std::collections::BTreeMap;
+
+use crate::{Content, Digest, Manifest};
 
 /// How one path differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,13 @@ pub enum Change {
     Missing(Content),
     /// Only the found list has it.
     Added(Content),
+    /// Only the found list has it, and a path that is missing had the same content.
+    Moved {
+        /// The path that is missing.
+        from: Vec<u8>,
+        /// What was moved.
+        content: Content,
+    },
 }
 
 /// The result of comparing two manifests.
@@ -60,6 +69,62 @@ pub fn compare(expected: &Manifest, found: &Manifest) -> Comparison {
     result
 }
 
+impl Comparison {
+    /// Joins a missing file and an added one of the same content to one that was moved.
+    ///
+    /// As in hashdeep's audit, but each file that is missing accounts for one move only. Empty files
+    /// are never said to have moved: all of them look alike.
+    #[must_use]
+    pub fn with_moves(self) -> Self {
+        let mut gone: BTreeMap<Digest, Vec<(Vec<u8>, Content)>> = BTreeMap::new();
+        let mut rest = Vec::new();
+        for (path, change) in self.changes {
+            match (&change, change.digest()) {
+                (Change::Missing(content), Some(digest)) => {
+                    gone.entry(digest).or_default().push((path, content.clone()));
+                }
+                _ => rest.push((path, change)),
+            }
+        }
+        // The last of the list is taken first; so the first path goes to the first place.
+        gone.values_mut().for_each(|paths| paths.reverse());
+        let mut changes = Vec::new();
+        for (path, change) in rest {
+            let from = match &change {
+                Change::Added(content @ Content::File { size_bytes, digests })
+                    if *size_bytes != Some(0) =>
+                {
+                    digests.iter().find_map(|digest| {
+                        let known = gone.get_mut(digest)?;
+                        let (_, expected) = known.last()?;
+                        same(expected, content).then(|| known.pop())?
+                    })
+                }
+                _ => None,
+            };
+            changes.push((
+                path,
+                match (from, change) {
+                    (Some((from, _)), Change::Added(content)) => Change::Moved { from, content },
+                    (_, change) => change,
+                },
+            ));
+        }
+        let missing = gone.into_values().flatten();
+        changes.extend(missing.map(|(path, content)| (path, Change::Missing(content))));
+        changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Self { changes, unchanged: self.unchanged }
+    }
+}
+
+impl Change {
+    /// A digest by which a missing file is looked for: the strongest it has.
+    fn digest(&self) -> Option<Digest> {
+        let Self::Missing(Content::File { size_bytes, digests }) = self else { return None };
+        digests.strongest().filter(|_| *size_bytes != Some(0)).cloned()
+    }
+}
+
 fn same(expected: &Content, found: &Content) -> bool {
     match (expected, found) {
         (
@@ -102,9 +167,36 @@ mod tests {
                 Change::Changed { .. } => (path[0], "changed"),
                 Change::Missing(_) => (path[0], "missing"),
                 Change::Added(_) => (path[0], "added"),
+                Change::Moved { .. } => (path[0], "moved"),
             })
             .collect();
         assert_eq!(kinds, [(b'b', "missing"), (b'c', "added"), (b'd', "changed")]);
+    }
+
+    #[test]
+    fn a_missing_file_that_turns_up_elsewhere_has_moved() {
+        let result = compare(
+            &manifest(&[("a", "same"), ("b", "same"), ("c", "other"), ("e", "")]),
+            &manifest(&[("x", "same"), ("c", "other"), ("y", "new"), ("z", "")]),
+        )
+        .with_moves();
+        let shown: Vec<String> = result
+            .changes
+            .iter()
+            .map(|(path, change)| {
+                let path = String::from_utf8_lossy(path);
+                match change {
+                    Change::Moved { from, .. } => {
+                        format!("{path}<{}", String::from_utf8_lossy(from))
+                    }
+                    Change::Missing(_) => format!("-{path}"),
+                    Change::Added(_) => format!("+{path}"),
+                    Change::Changed { .. } => format!("!{path}"),
+                }
+            })
+            .collect();
+        assert_eq!(shown, ["-b", "-e", "x<a", "+y", "+z"]);
+        assert_eq!(result.unchanged, 1);
     }
 
     #[test]

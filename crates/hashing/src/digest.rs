@@ -110,6 +110,12 @@ impl Digests {
         self.of(Algorithm::Sha256).map(Digest::to_hex).unwrap_or_default()
     }
 
+    /// The one to look a file up by: SHA-256 before SHA-512, BLAKE3, SHA-1 and MD5.
+    #[must_use]
+    pub fn strongest(&self) -> Option<&Digest> {
+        Algorithm::BY_STRENGTH.into_iter().find_map(|algorithm| self.of(algorithm))
+    }
+
     /// All digests in listing order.
     pub fn iter(&self) -> impl Iterator<Item = &Digest> {
         self.0.values()

@@ -78,6 +78,23 @@ pub enum Error {
         /// How many bytes were given.
         length_bytes: usize,
     },
+    /// A set of known digests is an SQLite database, as NSRL publishes since version 3.
+    #[error(
+        "the set {} is an SQLite database; export its digests: sqlite3 RDS.db \"SELECT sha256 FROM FILE;\" > list.txt",
+        show(path)
+    )]
+    SetIsDatabase {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A built set of known digests is not as it was written.
+    #[error("the set {} is damaged: {what}", show(path))]
+    SetDamaged {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A known-answer test gave another answer.
     #[error("{algorithm} of {input} is {found}, expected {expected}")]
     SelfTest {
@@ -98,10 +115,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Io { .. } | Self::Read { .. } => ErrorKind::Io,
-            Self::UnknownAlgorithm { .. } => ErrorKind::Unsupported,
+            Self::UnknownAlgorithm { .. } | Self::SetIsDatabase { .. } => ErrorKind::Unsupported,
             Self::DigestLength { .. }
             | Self::NotHex { .. }
             | Self::ManifestLine { .. }
+            | Self::SetDamaged { .. }
             | Self::SavedState { .. } => ErrorKind::Corrupt,
             Self::SelfTest { .. } => ErrorKind::Refused,
         }

@@ -86,6 +86,25 @@ impl Manifest {
         self.entries.iter().map(|(path, content)| (path.as_slice(), content))
     }
 
+    /// The list with paths as they are below `root`: without a leading `./`, and without `root` where
+    /// it stands before them. Lists of other programs name files from where those were started.
+    #[must_use]
+    pub fn below(self, root: &[u8]) -> Self {
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        let shorten = |path: Vec<u8>| {
+            let mut rest = path.as_slice();
+            if let Some(inside) = rest.strip_prefix(root).and_then(|rest| rest.strip_prefix(b"/")) {
+                rest = inside;
+            }
+            while let Some(inside) = rest.strip_prefix(b"./") {
+                rest = inside;
+            }
+            rest.to_vec()
+        };
+        let entries = self.entries.into_iter().map(|(path, content)| (shorten(path), content));
+        Self { entries: entries.collect() }
+    }
+
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -161,7 +180,7 @@ pub(crate) fn keep_problem(problems: &mut Vec<Error>, line: usize, result: Resul
     }
 }
 
-fn escape_sum_name(path: &[u8]) -> (Vec<u8>, bool) {
+pub(crate) fn escape_sum_name(path: &[u8]) -> (Vec<u8>, bool) {
     let mut name = Vec::with_capacity(path.len());
     let mut escaped = false;
     for byte in path {
@@ -180,7 +199,7 @@ fn escape_sum_name(path: &[u8]) -> (Vec<u8>, bool) {
     (name, escaped)
 }
 
-fn unescape_sum_name(name: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn unescape_sum_name(name: &[u8]) -> Option<Vec<u8>> {
     let mut path = Vec::with_capacity(name.len());
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
@@ -197,7 +216,7 @@ fn unescape_sum_name(name: &[u8]) -> Option<Vec<u8>> {
     Some(path)
 }
 
-fn parse_sum_line(line: &[u8], algorithm: Algorithm) -> Result<Entry, String> {
+pub(crate) fn parse_sum_line(line: &[u8], algorithm: Algorithm) -> Result<Entry, String> {
     let (line, escaped) = match line.strip_prefix(b"\\") {
         Some(rest) => (rest, true),
         None => (line, false),

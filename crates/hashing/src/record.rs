@@ -53,6 +53,12 @@ impl Manifest {
         text
     }
 
+    /// One line that is no heading.
+    pub(crate) fn entry_of_json(line: &[u8]) -> Result<Entry, String> {
+        let line = serde_json::from_slice::<Line>(line).map_err(|error| error.to_string())?;
+        line.into_entry()
+    }
+
     /// Reads JSON lines; lines that do not follow the format become problems, the rest is kept.
     #[must_use]
     pub fn from_json_lines(text: &[u8]) -> (Self, Vec<Error>) {
