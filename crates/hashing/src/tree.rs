@@ -2,20 +2,27 @@
 //!
 //! A tree under examination may be hostile: links are recorded and never followed, pipes and
 //! devices are recorded and never opened, and whatever cannot be read is a problem beside the rest
-//! of the list instead of the end of it. Access times stay as they are where the kernel allows it.
+//! of the list instead of the end of it. Access times stay as they are where the kernel allows it;
+//! how often it did not is part of the report. One thread lists while the others read; files are
+//! opened below the directory that was listed, whatever has taken its name since.
 
-use std::fs::{self, File, Metadata};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
 use std::io;
-use std::num::NonZeroUsize;
+use std::mem::MaybeUninit;
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+use rustix::io::Errno;
 
-use crate::{Algorithms, Content, Entry, Error, Manifest, SpecialKind, digest_reader, escape_name};
+use crate::large::{self, PieceDigests, Wanted};
+use crate::{Algorithms, Content, Entry, Error, Manifest, SpecialKind, escape_name};
 
 /// How a tree is to be read.
 #[derive(Debug, Clone)]
@@ -38,7 +45,7 @@ pub enum Boundary {
 }
 
 /// Something in a tree that could not be read as it should.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Path relative to the root of the tree, as raw bytes.
     pub path: Vec<u8>,
@@ -51,13 +58,31 @@ pub struct Problem {
 pub struct TreeReport {
     /// Everything found; files that could not be read are not in it.
     pub manifest: Manifest,
+    /// Digests of the pieces of each file, if they were asked for.
+    pub pieces: BTreeMap<Vec<u8>, Vec<PieceDigests>>,
     /// What could not be read, sorted by path.
     pub problems: Vec<Problem>,
+    /// Files and directories whose access time the kernel did not let alone: they belong to somebody
+    /// else, and the file system may have noted that they were read.
+    pub access_times_at_risk: u64,
 }
 
-struct Job {
-    path: PathBuf,
+/// Files handed to a reader at once.
+const BATCH: usize = 64;
+
+/// Batches that may wait; with them goes the number of directories held open.
+const WAITING_BATCHES: usize = 16;
+
+/// An open directory and its path below the root; empty for the root itself.
+struct Directory {
+    descriptor: OwnedFd,
     relative: Vec<u8>,
+}
+
+/// Files of one directory.
+struct Batch {
+    directory: Arc<Directory>,
+    names: Vec<CString>,
 }
 
 /// Lists and digests everything below `root`; paths in the report are relative to it.
@@ -67,177 +92,317 @@ struct Job {
 /// # Errors
 /// Only when `root` itself cannot be examined. Everything below becomes an entry or a problem.
 pub fn digest_tree(root: &Path, options: &TreeOptions) -> Result<TreeReport, Error> {
-    let failed = |action, source| Error::Io { action, path: root.to_path_buf(), source };
-    let metadata = fs::symlink_metadata(root).map_err(|source| failed("examining", source))?;
-    let mut report = TreeReport::default();
-    let mut jobs = Vec::new();
-    if metadata.is_dir() {
-        let first = fs::read_dir(root).map_err(|source| failed("listing", source))?;
-        list(root, first, metadata.dev(), options.boundary, &mut jobs, &mut report);
+    digest_tree_with(root, options, None)
+}
+
+/// As [`digest_tree`], with digests of the pieces of each file too.
+///
+/// # Errors
+/// As [`digest_tree`].
+pub fn digest_tree_in_pieces(
+    root: &Path,
+    options: &TreeOptions,
+    piece_bytes: NonZeroU64,
+) -> Result<TreeReport, Error> {
+    digest_tree_with(root, options, Some(piece_bytes))
+}
+
+fn digest_tree_with(
+    root: &Path,
+    options: &TreeOptions,
+    piece_bytes: Option<NonZeroU64>,
+) -> Result<TreeReport, Error> {
+    let failed = |action, source: Errno| Error::Io {
+        action,
+        path: root.to_path_buf(),
+        source: source.into(),
+    };
+    let stat = rustix::fs::statat(CWD, root, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|source| failed("examining", source))?;
+    let wanted = Wanted { algorithms: &options.algorithms, piece_bytes, threads: options.threads };
+    let mut lister = Lister {
+        root: root.to_path_buf(),
+        device: (options.boundary == Boundary::SameFileSystem).then_some(stat.st_dev),
+        report: TreeReport::default(),
+    };
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        let first = open_directory(root).map_err(|source| failed("listing", source))?;
+        let (batches, queue) = sync_channel(WAITING_BATCHES);
+        let queue = Mutex::new(queue);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..options.threads.get())
+                .map(|_| scope.spawn(|| read_batches(&queue, &wanted)))
+                .collect();
+            lister.walk(first, &batches);
+            drop(batches);
+            for reader in readers {
+                let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                read.add_to(&mut lister.report);
+            }
+        });
     } else {
-        let relative = root.file_name().unwrap_or(root.as_os_str()).as_bytes().to_vec();
-        note(root.to_path_buf(), relative, &metadata, &mut jobs, &mut report);
+        let name = root.file_name().unwrap_or(root.as_os_str());
+        let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        // This one may be named through a link, and is not listed.
+        let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+        let parent = parent.unwrap_or(Path::new("."));
+        let descriptor = rustix::fs::openat(CWD, parent, flags, Mode::empty())
+            .map_err(|source| failed("opening the directory of", source))?;
+        let directory = Arc::new(Directory { descriptor, relative: Vec::new() });
+        let name = CString::new(name.as_bytes()).map_err(|_| failed("naming", Errno::INVAL))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {
+                let mut read = ReadFiles::default();
+                let mut buffer = large::buffer();
+                read.file(&directory, &name, &wanted, &mut buffer);
+                read.add_to(&mut lister.report);
+            }
+            kind => lister.note(&directory, &name, kind),
+        }
     }
-    jobs.sort_by(|a, b| a.relative.cmp(&b.relative));
-    digest_files(&jobs, options, &mut report);
+    let mut report = lister.report;
     report.problems.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
     Ok(report)
 }
 
-fn list(
-    root: &Path,
-    first: fs::ReadDir,
-    device: u64,
-    boundary: Boundary,
-    jobs: &mut Vec<Job>,
-    report: &mut TreeReport,
-) {
-    // A stack of paths, not recursion: depth is the evidence's choice.
-    let mut waiting: Vec<PathBuf> = Vec::new();
-    let mut current = Some((root.to_path_buf(), Ok(first)));
-    while let Some((directory, listing)) = current.take() {
-        match listing {
-            Ok(entries) => {
-                for entry in entries {
-                    let found = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)));
-                    match found {
-                        Ok((path, metadata)) => {
-                            let below = metadata.is_dir()
-                                && (boundary == Boundary::AnyFileSystem
-                                    || metadata.dev() == device);
-                            if below {
-                                waiting.push(path.clone());
-                            }
-                            let name = relative_to(root, &path);
-                            note(path, name, &metadata, jobs, report);
+/// Walks the tree, notes what is no file, hands files on.
+struct Lister {
+    root: PathBuf,
+    /// The device to stay on.
+    device: Option<u64>,
+    report: TreeReport,
+}
+
+impl Lister {
+    fn walk(&mut self, first: (OwnedFd, Noted), batches: &SyncSender<Batch>) {
+        // A stack of paths, not recursion: depth is the evidence's choice.
+        let mut waiting: Vec<Vec<u8>> = Vec::new();
+        let mut current = Some((Vec::new(), Ok(first)));
+        while let Some((relative, opened)) = current.take() {
+            match opened {
+                Ok((descriptor, noted)) => {
+                    self.count(noted);
+                    let directory = Arc::new(Directory { descriptor, relative });
+                    self.list(&directory, &mut waiting, batches);
+                }
+                Err(error) => self.problem(relative, "listing", error),
+            }
+            current = waiting.pop().map(|relative| {
+                let path = self.root.join(OsStr::from_bytes(&relative));
+                let opened = open_directory(&path);
+                (relative, opened)
+            });
+        }
+    }
+
+    fn list(
+        &mut self,
+        directory: &Arc<Directory>,
+        waiting: &mut Vec<Vec<u8>>,
+        batches: &SyncSender<Batch>,
+    ) {
+        let mut names = Vec::new();
+        let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+        let mut entries = RawDir::new(&directory.descriptor, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.problem(directory.relative.clone(), "listing", error);
+                    break;
+                }
+            };
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let mut kind = entry.file_type();
+            // Directories must be asked for their device, and some file systems do not tell the type.
+            if matches!(kind, FileType::Directory | FileType::Unknown) {
+                match examine(directory, name) {
+                    Ok(stat) => {
+                        kind = FileType::from_raw_mode(stat.st_mode);
+                        let stays = self.device.is_none_or(|device| device == stat.st_dev);
+                        if kind == FileType::Directory && stays {
+                            waiting.push(directory.below(name));
                         }
-                        Err(error) => report.problem(root, &directory, "listing", &error),
+                    }
+                    Err(error) => {
+                        self.problem(directory.below(name), "examining", error);
+                        continue;
                     }
                 }
             }
-            Err(error) => report.problem(root, &directory, "listing", &error),
-        }
-        current = waiting.pop().map(|path| {
-            let listing = fs::read_dir(&path);
-            (path, listing)
-        });
-    }
-}
-
-fn relative_to(root: &Path, path: &Path) -> Vec<u8> {
-    path.strip_prefix(root).unwrap_or(path).as_os_str().as_bytes().to_vec()
-}
-
-impl TreeReport {
-    fn problem(&mut self, root: &Path, path: &Path, action: &str, error: &io::Error) {
-        let path = relative_to(root, path);
-        self.problems.push(Problem { path, reason: format!("{action}: {error}") });
-    }
-}
-
-fn note(
-    path: PathBuf,
-    relative: Vec<u8>,
-    metadata: &Metadata,
-    jobs: &mut Vec<Job>,
-    report: &mut TreeReport,
-) {
-    let kind = metadata.file_type();
-    let content = if kind.is_file() {
-        jobs.push(Job { path, relative });
-        return;
-    } else if kind.is_dir() {
-        Content::Directory
-    } else if kind.is_symlink() {
-        match fs::read_link(&path) {
-            Ok(target) => Content::Symlink { target: target.into_os_string().into_encoded_bytes() },
-            Err(error) => {
-                let reason = format!("reading link: {error}");
-                report.problems.push(Problem { path: relative, reason });
-                return;
-            }
-        }
-    } else {
-        Content::Special(if kind.is_block_device() {
-            SpecialKind::BlockDevice
-        } else if kind.is_char_device() {
-            SpecialKind::CharacterDevice
-        } else if kind.is_fifo() {
-            SpecialKind::Fifo
-        } else if kind.is_socket() {
-            SpecialKind::Socket
-        } else {
-            SpecialKind::Other
-        })
-    };
-    report.manifest.insert(Entry { path: relative, content });
-}
-
-fn digest_files(jobs: &[Job], options: &TreeOptions, report: &mut TreeReport) {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new((Vec::new(), Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..options.threads.get().min(jobs.len()) {
-            scope.spawn(|| {
-                let (mut entries, mut problems) = (Vec::new(), Vec::new());
-                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    digest_job(job, &options.algorithms, &mut entries, &mut problems);
+            if kind == FileType::RegularFile {
+                names.push(name.to_owned());
+                if names.len() >= BATCH {
+                    let names = std::mem::take(&mut names);
+                    // Readers end before the queue only by a fault of ours, which their join passes on.
+                    let _ended = batches.send(Batch { directory: Arc::clone(directory), names });
                 }
-                // A poisoned lock would mean that another worker panicked; its lists are whole.
-                let mut all = done.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                all.0.append(&mut entries);
-                all.1.append(&mut problems);
-            });
-        }
-    });
-    let (entries, mut problems) =
-        done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    for entry in entries {
-        report.manifest.insert(entry);
-    }
-    report.problems.append(&mut problems);
-}
-
-fn digest_job(
-    job: &Job,
-    algorithms: &Algorithms,
-    entries: &mut Vec<Entry>,
-    problems: &mut Vec<Problem>,
-) {
-    let mut problem =
-        |reason: String| problems.push(Problem { path: job.relative.clone(), reason });
-    let (file, listed_bytes) = match open_regular(&job.path) {
-        Ok(opened) => opened,
-        Err(error) => return problem(format!("opening: {error}")),
-    };
-    match digest_reader(file, algorithms) {
-        Ok((digests, size_bytes)) => {
-            if size_bytes != listed_bytes {
-                problem(format!(
-                    "size was {listed_bytes} bytes when opened, {size_bytes} bytes were read"
-                ));
+            } else {
+                self.note(directory, name, kind);
             }
-            let content = Content::File { size_bytes: Some(size_bytes), digests };
-            entries.push(Entry { path: job.relative.clone(), content });
         }
-        Err(Error::Read { offset_bytes, source }) => {
-            problem(format!("reading at byte {offset_bytes}: {source}"));
+        if !names.is_empty() {
+            let _ended = batches.send(Batch { directory: Arc::clone(directory), names });
         }
-        Err(other) => problem(escape_name(other.to_string().as_bytes())),
+    }
+
+    /// Enters what is no regular file.
+    fn note(&mut self, directory: &Directory, name: &CStr, kind: FileType) {
+        let content = match kind {
+            FileType::Directory => Content::Directory,
+            FileType::Symlink => {
+                match rustix::fs::readlinkat(&directory.descriptor, name, Vec::new()) {
+                    Ok(target) => Content::Symlink { target: target.into_bytes() },
+                    Err(error) => {
+                        return self.problem(directory.below(name), "reading link", error);
+                    }
+                }
+            }
+            FileType::BlockDevice => Content::Special(SpecialKind::BlockDevice),
+            FileType::CharacterDevice => Content::Special(SpecialKind::CharacterDevice),
+            FileType::Fifo => Content::Special(SpecialKind::Fifo),
+            FileType::Socket => Content::Special(SpecialKind::Socket),
+            _ => Content::Special(SpecialKind::Other),
+        };
+        self.report.manifest.insert(Entry { path: directory.below(name), content });
+    }
+
+    fn problem(&mut self, path: Vec<u8>, action: &str, error: Errno) {
+        let reason = format!("{action}: {}", io::Error::from(error));
+        self.report.problems.push(Problem { path, reason });
+    }
+
+    fn count(&mut self, noted: Noted) {
+        if noted == Noted::Perhaps {
+            self.report.access_times_at_risk = self.report.access_times_at_risk.saturating_add(1);
+        }
     }
 }
 
-/// Opens without following a link, without waiting on a pipe that took the file's place since it
-/// was listed, and, where we own the file, without touching its access time.
-fn open_regular(path: &Path) -> io::Result<(File, u64)> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let opened = rustix::fs::open(path, flags | OFlags::NOATIME, Mode::empty())
-        .or_else(|_| rustix::fs::open(path, flags, Mode::empty()))?;
-    let file = File::from(opened);
-    let metadata = file.metadata()?;
-    if metadata.is_file() {
-        Ok((file, metadata.len()))
-    } else {
-        Err(io::Error::other("no longer a regular file"))
+impl Directory {
+    fn below(&self, name: &CStr) -> Vec<u8> {
+        if self.relative.is_empty() {
+            return name.to_bytes().to_vec();
+        }
+        [self.relative.as_slice(), b"/", name.to_bytes()].concat()
+    }
+}
+
+fn examine(directory: &Directory, name: &CStr) -> Result<Stat, Errno> {
+    rustix::fs::statat(
+        &directory.descriptor,
+        name,
+        AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT,
+    )
+}
+
+/// Whether reading may have been noted as an access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    No,
+    Perhaps,
+}
+
+/// Opens without touching the access time where the kernel allows that: for the owner and for root.
+fn open_quietly(
+    directory: impl std::os::fd::AsFd,
+    name: impl rustix::path::Arg + Copy,
+    flags: OFlags,
+) -> Result<(OwnedFd, Noted), Errno> {
+    let flags = flags | OFlags::RDONLY | OFlags::CLOEXEC;
+    match rustix::fs::openat(&directory, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Ok(opened) => Ok((opened, Noted::No)),
+        Err(Errno::PERM) => {
+            let opened = rustix::fs::openat(&directory, name, flags, Mode::empty())?;
+            Ok((opened, Noted::Perhaps))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn open_directory(path: &Path) -> Result<(OwnedFd, Noted), Errno> {
+    open_quietly(CWD, path, OFlags::DIRECTORY | OFlags::NOFOLLOW)
+}
+
+/// What one reader found.
+#[derive(Default)]
+struct ReadFiles {
+    entries: Vec<Entry>,
+    pieces: Vec<(Vec<u8>, Vec<PieceDigests>)>,
+    problems: Vec<Problem>,
+    access_times_at_risk: u64,
+}
+
+fn read_batches(queue: &Mutex<Receiver<Batch>>, wanted: &Wanted<'_>) -> ReadFiles {
+    let mut read = ReadFiles::default();
+    let mut buffer = large::buffer();
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(batch) = next else { return read };
+        for name in &batch.names {
+            read.file(&batch.directory, name, wanted, &mut buffer);
+        }
+    }
+}
+
+impl ReadFiles {
+    fn file(&mut self, directory: &Directory, name: &CStr, wanted: &Wanted<'_>, buffer: &mut [u8]) {
+        // Without following a link and without waiting on a pipe that took the file's place since it was listed.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let opened = open_quietly(&directory.descriptor, name, flags)
+            .and_then(|(opened, noted)| Ok((rustix::fs::fstat(&opened)?, opened, noted)));
+        let (stat, opened, noted) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                let reason = format!("opening: {}", io::Error::from(error));
+                return self.problem(directory.below(name), reason);
+            }
+        };
+        if noted == Noted::Perhaps {
+            self.access_times_at_risk = self.access_times_at_risk.saturating_add(1);
+        }
+        let path = directory.below(name);
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return self.problem(path, "opening: no longer a regular file".to_owned());
+        }
+        let listed_bytes = u64::try_from(stat.st_size).unwrap_or(0);
+        match large::digest(&File::from(opened), listed_bytes, wanted, buffer) {
+            Ok(found) => {
+                let size_bytes = found.size_bytes;
+                if size_bytes != listed_bytes {
+                    let reason = format!(
+                        "size was {listed_bytes} bytes when opened, {size_bytes} bytes were read"
+                    );
+                    self.problem(path.clone(), reason);
+                }
+                if wanted.piece_bytes.is_some() {
+                    self.pieces.push((path.clone(), found.pieces));
+                }
+                let content =
+                    Content::File { size_bytes: Some(size_bytes), digests: found.digests };
+                self.entries.push(Entry { path, content });
+            }
+            Err(Error::Read { offset_bytes, source }) => {
+                self.problem(path, format!("reading at byte {offset_bytes}: {source}"));
+            }
+            Err(other) => self.problem(path, escape_name(other.to_string().as_bytes())),
+        }
+    }
+
+    fn problem(&mut self, path: Vec<u8>, reason: String) {
+        self.problems.push(Problem { path, reason });
+    }
+
+    fn add_to(self, report: &mut TreeReport) {
+        for entry in self.entries {
+            report.manifest.insert(entry);
+        }
+        report.pieces.extend(self.pieces);
+        report.problems.extend(self.problems);
+        report.access_times_at_risk =
+            report.access_times_at_risk.saturating_add(self.access_times_at_risk);
     }
 }
