@@ -250,3 +250,38 @@ perl -e '
 ' > corpus/registry/hive
 printf 'add Microsoft\ncd Microsoft\nadd Windows NT\ncd Windows NT\nadd CurrentVersion\ncd CurrentVersion\nsetval 3\nProductName\nstring:Windows\nUBR\ndword:0x7\nData\nhex:3:01,02,03,04,05\ncommit\n' \
     | hivexsh -w corpus/registry/hive
+# AFF4 volumes by hand, each chunk compressed in its own way; the ZIP file by Python.
+mkdir -p corpus/aff4
+python3 - corpus/aff4 <<'PYTHON'
+import struct, sys, zipfile, zlib
+chunk = (b"written once " * 400)[:4096]
+literal = b"\x80\x20\xf4" + struct.pack("<H", 4095) + chunk
+block = bytes([0xF0]) + bytes([255] * 15 + [4081 - 15 * 255 + 0]) + chunk
+deflate = zlib.compressobj(wbits=-15)
+packed = {
+    "http://code.google.com/p/snappy/": literal[:600] + literal[600:],
+    "https://code.google.com/p/lz4/": block,
+    "https://tools.ietf.org/html/rfc1951": deflate.compress(chunk) + deflate.flush(),
+    "http://aff4.org/Schema#NullCompressor": chunk,
+}
+for number, (method, data) in enumerate(packed.items()):
+    with zipfile.ZipFile(f"{sys.argv[1]}/method{number}", "w") as volume:
+        volume.comment = b"aff4://v"
+        volume.writestr("container.description", "aff4://v")
+        volume.writestr("version.txt", "major=1\nminor=0\ntool=seeds\n")
+        stream = "aff4%3A%2F%2Fs/00000000"
+        volume.writestr(stream, data * 2)
+        volume.writestr(stream + ".index", struct.pack("<QIQI", 0, len(data), len(data), len(data)))
+        entries = [(0, 4096, 0, 0), (4096, 4096, 4096, 1), (8192, 512, 0, 2), (9216, 4096, 4096, 0)]
+        volume.writestr("aff4%3A%2F%2Fm/map", b"".join(struct.pack("<QQQI", *entry) for entry in entries))
+        schema = "http://aff4.org/Schema#"
+        volume.writestr("aff4%3A%2F%2Fm/idx", f"aff4://s\n{schema}SymbolicStreamFF\n{schema}UnreadableData\n")
+        volume.writestr("information.turtle", f"""@prefix aff4: <{schema}> .
+@prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+<aff4://i> a aff4:Image, aff4:DiskImage ; aff4:dataStream <aff4://m> ; aff4:size "13312"^^xsd:long ;
+    aff4:hash "00"^^aff4:MD5 .
+<aff4://m> a aff4:Map ; aff4:mapGapDefaultStream aff4:Zero .
+<aff4://s> a aff4:ImageStream ; aff4:chunkSize 4096 ; aff4:chunksInSegment 2 ; aff4:size 8192 ;
+    aff4:compressionMethod <{method}> .
+""")
+PYTHON

@@ -18,6 +18,8 @@ pub(crate) struct Published {
     pub(crate) folder: PathBuf,
     /// The interpreter that has the judge installed.
     pub(crate) python: PathBuf,
+    /// The interpreter that has pyaff4 installed.
+    pub(crate) aff4_python: PathBuf,
 }
 
 /// Fetches what is not there yet.
@@ -25,8 +27,9 @@ pub(crate) fn fetch() -> Result<Published> {
     let root = files::project_root()?;
     let lists = root.join("tests/fixtures");
     let (images, judge) = (lists.join("published.txt"), lists.join("judge.txt"));
+    let aff4 = lists.join("judge_aff4.txt");
     let mut key = Sha256::new();
-    for list in [&images, &judge] {
+    for list in [&images, &judge, &aff4] {
         key.update(std::fs::read(list).with_context(|| format!("reading {}", list.display()))?);
     }
     let name: String = key.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -42,18 +45,26 @@ pub(crate) fn fetch() -> Result<Published> {
         std::fs::rename(&partial, &folder)?;
     }
     // An interpreter's folder knows its own path, so it is made where it stays.
-    let venv = parent.join(format!("{name}.venv"));
+    let python = interpreter(&parent.join(format!("{name}.venv")), &judge, &[])?;
+    // pyaff4 names versions of its needs that no longer build: the list has those that work.
+    let aff4_python =
+        interpreter(&parent.join(format!("{name}.aff4.venv")), &aff4, &["--no-deps"])?;
+    Ok(Published { folder, python, aff4_python })
+}
+
+/// An interpreter with the packages of a list, made if it is not there yet.
+fn interpreter(venv: &Path, list: &Path, options: &[&str]) -> Result<PathBuf> {
     let done = venv.join("complete");
     if !done.is_file() {
         host::need(&[Tool::Python])?;
         let sh = Shell::new()?;
-        let _absent = std::fs::remove_dir_all(&venv);
+        let _absent = std::fs::remove_dir_all(venv);
         cmd!(sh, "python3 -m venv {venv}").run()?;
         let pip = venv.join("bin/pip");
-        cmd!(sh, "{pip} install --quiet --requirement {judge}").run()?;
+        cmd!(sh, "{pip} install --quiet {options...} --requirement {list}").run()?;
         std::fs::write(&done, "")?;
     }
-    Ok(Published { folder, python: venv.join("bin/python") })
+    Ok(venv.join("bin/python"))
 }
 
 fn fill(partial: &Path, images: &Path) -> Result<()> {
@@ -88,6 +99,7 @@ impl Published {
         vec![
             ("GLOVEBOX_PUBLISHED", self.folder.clone()),
             ("GLOVEBOX_JUDGE_PYTHON", self.python.clone()),
+            ("GLOVEBOX_AFF4_PYTHON", self.aff4_python.clone()),
             ("GLOVEBOX_JUDGE_WALK", root.join("tests/fixtures/dissect_walk.py")),
             ("DISSECT_VOLUME_DATA", data("dissect_volume-")),
             ("DISSECT_FVE_DATA", data("dissect_fve-")),

@@ -50,6 +50,7 @@ mod time;
 pub mod volume;
 mod wide;
 pub mod xfs;
+mod xxhash;
 
 pub use disk::{DiskView, examine};
 pub use error::EvidenceError;

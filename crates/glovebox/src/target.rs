@@ -170,6 +170,9 @@ pub(crate) fn collection(word: &str, guard: &Guard) -> Result<Option<Collection>
         return Ok(None);
     }
     let source = open(word, guard)?.source()?;
+    if container::is_image_like_an_archive(&source) {
+        return Ok(None);
+    }
     let found = collection::open(source).map_err(|problem| doing(problem.into()))?;
     Ok(Some(found))
 }

@@ -4,7 +4,7 @@
 
 use super::folder::{Folder, plain_name};
 use super::mapped::Stored;
-use super::{Opened, open_layer, raw};
+use super::{Opened, Recorded, open_layer, raw};
 use crate::escape_bytes;
 use crate::problem::{Place, Problem, ProblemKind};
 use crate::source::Source;
@@ -90,6 +90,7 @@ impl Below {
 pub(super) struct Notes {
     pub(super) files: Vec<String>,
     pub(super) facts: Vec<(String, String)>,
+    pub(super) digests: Vec<Recorded>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -109,7 +110,7 @@ impl Notes {
 
     /// The finished image.
     pub(super) fn opened(self, source: Arc<dyn Source>, format: super::Format) -> Opened {
-        let Self { files, facts, problems } = self;
-        Opened { source, format, files, facts, problems }
+        let Self { files, facts, digests, problems } = self;
+        Opened { source, format, files, facts, digests, as_digested: None, problems }
     }
 }

@@ -1,4 +1,4 @@
-//! Disk images in files: raw, split raw, E01, qcow2, VMDK, VHD and VHDX, each shown as the disk it holds.
+//! Disk images in files: raw, split raw, raw in Zstandard frames, E01, AFF4, qcow2, VMDK, VHD and VHDX, each shown as the disk it holds.
 //!
 //! An image may consist of several files, and names the others itself. Those names come from evidence, so opening them is
 //! left to the caller's [`Siblings`], which gives out files of one folder only. A range that cannot be given (a corrupt
@@ -6,6 +6,7 @@
 //! The readers are our own: the published crates open paths, write, panic on bad input or leave checksums unread.
 
 mod adler;
+mod aff4;
 mod below;
 mod chunks;
 mod ewf;
@@ -19,6 +20,7 @@ mod tables;
 mod vhd;
 mod vhdx;
 mod vmdk;
+mod zstd;
 
 use crate::bytes::Fields;
 use crate::error::EvidenceError;
@@ -59,6 +61,17 @@ pub enum Format {
     Vmdk,
     Vhd,
     Vhdx,
+    Aff4,
+    Zstd,
+}
+
+/// A digest of the whole disk that an image carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// The algorithm's name in lower case: `md5`, `sha1`, `sha256` …
+    pub algorithm: String,
+    /// The digest in lower-case hexadecimal, as recorded; escaped, and not checked for its length.
+    pub hex: String,
 }
 
 /// An image shown as a disk.
@@ -72,6 +85,11 @@ pub struct Opened {
     pub files: Vec<String>,
     /// What the format records about itself: name and value, escaped (case number, stored digests, creator …).
     pub facts: Vec<(String, String)>,
+    /// Digests of the disk that the image carries.
+    pub digests: Vec<Recorded>,
+    /// The disk as those digests count it, where that differs from `source`: the AFF4 Standard has a text stand in the
+    /// place of what could not be read.
+    pub as_digested: Option<Arc<dyn Source>>,
     /// What is missing or contradicts the format.
     pub problems: Vec<Problem>,
 }
@@ -83,6 +101,7 @@ impl std::fmt::Debug for Opened {
             .field("size_bytes", &self.source.size_bytes())
             .field("files", &self.files)
             .field("facts", &self.facts)
+            .field("digests", &self.digests)
             .field("problems", &self.problems)
             .finish()
     }
@@ -100,6 +119,15 @@ pub fn open(
     Folder::new(siblings).deeper(name, |folder| open_layer(first, name, folder))
 }
 
+/// Whether the file is a disk image although it looks like an archive: AFF4 is a ZIP file inside, and a disk may be packed
+/// by Zstandard.
+#[must_use]
+pub fn is_image_like_an_archive(first: &Arc<dyn Source>) -> bool {
+    let head = first.bytes_at(0, 512).unwrap_or_default();
+    let head = Fields(&head);
+    aff4::is_aff4(head, &**first) || (zstd::is_zstd(head) && zstd::is_image(first, b""))
+}
+
 /// One image of a chain of images.
 fn open_layer(
     first: Arc<dyn Source>,
@@ -109,6 +137,9 @@ fn open_layer(
     // An unreadable first sector is a raw disk's own trouble: whoever reads it meets the error.
     let head = first.bytes_at(0, 512).unwrap_or_default();
     let head = Fields(&head);
+    if aff4::is_aff4(head, &*first) {
+        return aff4::open(&first, name, folder);
+    }
     if ewf::is_ewf(head) {
         return ewf::open(&first, name, folder);
     }
@@ -123,6 +154,9 @@ fn open_layer(
     }
     if vhdx::is_vhdx(head) {
         return vhdx::open(&first, name, folder);
+    }
+    if zstd::is_zstd(head) {
+        return zstd::open(&first, name, folder);
     }
     if let Some(opened) = split::open(&first, name, folder) {
         return Ok(opened);
@@ -139,6 +173,8 @@ fn raw(source: Arc<dyn Source>, name: &[u8]) -> Opened {
         format: Format::Raw,
         files: vec![crate::escape_bytes(name)],
         facts: Vec::new(),
+        digests: Vec::new(),
+        as_digested: None,
         problems: Vec::new(),
     }
 }

@@ -76,7 +76,15 @@ pub(super) fn open(
         return None;
     }
     let source = Arc::new(Mapped::new(joined, folder.chunks()));
-    Some(Opened { source, format: Format::SplitRaw, files, facts: Vec::new(), problems })
+    Some(Opened {
+        source,
+        format: Format::SplitRaw,
+        files,
+        facts: Vec::new(),
+        digests: Vec::new(),
+        as_digested: None,
+        problems,
+    })
 }
 
 /// How the parts are named.

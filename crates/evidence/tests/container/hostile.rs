@@ -29,7 +29,7 @@ fn exercise(opened: &Opened) {
 }
 
 /// Opens the image `rounds` times, each time damaged in another way.
-fn mutate(name: &str, image: &[u8], rounds: u64) {
+pub(crate) fn mutate(name: &str, image: &[u8], rounds: u64) {
     let used: Vec<usize> = image
         .chunks(64)
         .enumerate()
@@ -76,7 +76,7 @@ fn small() -> Vec<u8> {
 }
 
 #[test]
-fn mutated_images_of_qemu_never_panic_or_hang() {
+pub(crate) fn mutated_images_of_qemu_never_panic_or_hang() {
     for (name, options, rounds) in [
         ("a.qcow2", &["-O", "qcow2", "-c", "-o", "cluster_size=4k"][..], 60),
         ("b.qcow2", &["-O", "qcow2", "-c", "-o", "cluster_size=4k,compression_type=zstd"], 40),
@@ -93,7 +93,7 @@ fn mutated_images_of_qemu_never_panic_or_hang() {
 }
 
 #[test]
-fn mutated_chains_never_panic_or_hang() {
+pub(crate) fn mutated_chains_never_panic_or_hang() {
     let Some(qemu_img) = tool("qemu-img") else { return };
     let directory = tempfile::tempdir().unwrap();
     for (format, name) in [("qcow2", "child.qcow2"), ("vmdk", "child.vmdk")] {
@@ -107,7 +107,7 @@ fn mutated_chains_never_panic_or_hang() {
 }
 
 #[test]
-fn mutated_descriptors_never_panic_or_hang() {
+pub(crate) fn mutated_descriptors_never_panic_or_hang() {
     let text = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=12345677\nparentFileNameHint=\"a\"\n\
         RW 100 FLAT \"x.bin\" 3\nRW 50 ZERO\nRW 20 SPARSE \"y\"\nRW 9 FLAT \"/dev/sda\" 0\n";
     mutate("a.vmdk", text.as_bytes(), 200);
@@ -116,7 +116,7 @@ fn mutated_descriptors_never_panic_or_hang() {
 }
 
 #[test]
-fn mutated_e01_never_panics_or_hangs() {
+pub(crate) fn mutated_e01_never_panics_or_hangs() {
     for (options, rounds) in
         [(&["-c", "fast"][..], 60), (&["-c", "none", "-b", "16"], 60), (&["-f", "smart"], 40)]
     {

@@ -3,6 +3,7 @@
 use super::sections::Section;
 use crate::bytes::{Fields, guid_text, to_u64, to_usize};
 use crate::codec;
+use crate::container::Recorded;
 use crate::container::adler::adler32;
 use crate::container::chunks::MAX_CHUNK_BYTES;
 use crate::error::EvidenceError;
@@ -165,6 +166,13 @@ impl Facts {
         if raw.iter().any(|byte| *byte != 0) && !self.digests.contains(&fact) {
             self.digests.push(fact);
         }
+    }
+
+    /// The digests found.
+    pub(super) fn recorded(&self) -> Vec<Recorded> {
+        let recorded =
+            |(name, hex): &(String, String)| Recorded { algorithm: name.clone(), hex: hex.clone() };
+        self.digests.iter().map(recorded).collect()
     }
 
     pub(super) fn list(&mut self) -> Vec<(String, String)> {

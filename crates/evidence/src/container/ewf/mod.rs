@@ -196,6 +196,7 @@ impl Reading {
             self.problems.push(Problem::new(ProblemKind::Corrupt, place, text));
         }
         self.unread_sectors(&media);
+        let digests = self.facts.recorded();
         let mut facts = self.facts.list();
         facts.extend(media.facts());
         let layout = Chunked {
@@ -212,6 +213,8 @@ impl Reading {
             format: Format::Ewf,
             files: self.files,
             facts,
+            digests,
+            as_digested: None,
             problems: self.problems,
         })
     }
