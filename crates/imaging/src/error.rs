@@ -101,14 +101,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// What a copy holds after an interruption is not what the journal says was written.
-    #[error("{copy} has other digests up to byte {position_bytes} than the journal says")]
-    Changed {
-        /// Name of the copy, escaped.
-        copy: String,
-        /// Up to where it was compared.
-        position_bytes: u64,
-    },
     /// The format cannot hold this source.
     #[error("{format} cannot hold this: {reason}")]
     Format {
@@ -129,9 +121,7 @@ impl Error {
         match self {
             Self::Io { .. } | Self::Sink { .. } | Self::Unreadable { .. } => ErrorKind::Io,
             Self::BadSize { .. } | Self::Format { .. } => ErrorKind::Unsupported,
-            Self::Mismatch { .. } | Self::Journal { .. } | Self::Changed { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::Mismatch { .. } | Self::Journal { .. } => ErrorKind::Corrupt,
             Self::Incomplete { .. } | Self::Exists { .. } | Self::SelfTest(_) => ErrorKind::Refused,
         }
     }

@@ -4,16 +4,20 @@
 //! recognised and passed over. A line is written only when everything it speaks of was flushed on every copy. It carries
 //! the digests up to there, because what is found on a medium after a power cut has to be proved before it is built upon.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
-use hashing::{Algorithms, Digests};
+use hashing::{Algorithms, Digests, MultiHasher};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Acquisition, Checkpoint, Ending, Error, Extent, Extents, Flush};
+use crate::{
+    Acquisition, Checkpoint, Ending, Error, Extent, Extents, Flush, PieceDigest, Pieces, Plan,
+    Start,
+};
 
 /// Longest journal read: a checkpoint each 64 MiB of a hundred terabytes, and a few million unreadable places.
 const MAX_BYTES: u64 = 1 << 30;
@@ -23,11 +27,35 @@ const SUM_DIGITS: usize = 16;
 /// What the threads of a pipeline tell about a place that all of them pass.
 pub(crate) enum Note {
     /// Everything before it was read.
-    Read { position_bytes: u64, digests: Digests, bad: Vec<Extent> },
+    Read { position_bytes: u64, mark: Mark, bad: Vec<Extent> },
     /// One copy has everything before it.
     Written { copy: usize, position_bytes: u64, checkpoint: Checkpoint },
     /// One copy has failed and will say no more.
     Ended { copy: usize },
+}
+
+/// Where the digests stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    digests: Digests,
+    /// The state of the hasher, in hexadecimal.
+    hasher: String,
+    /// Pieces done since the mark before.
+    pieces: Vec<PieceDigest>,
+    /// The state of the hasher of the piece under way.
+    piece_hasher: String,
+}
+
+impl Mark {
+    pub(crate) fn new(hasher: &MultiHasher, pieces: &Pieces, noted: usize) -> Self {
+        let (done, piece_state) = pieces.since(noted);
+        Self {
+            digests: hasher.clone().finish(),
+            hasher: hex(&hasher.state()),
+            pieces: done,
+            piece_hasher: hex(&piece_state),
+        }
+    }
 }
 
 /// One line behind the first.
@@ -35,7 +63,7 @@ pub(crate) enum Note {
 struct Line {
     position_bytes: u64,
     is_complete: bool,
-    digests: Digests,
+    mark: Mark,
     /// Offset and length of what was found unreadable since the line before.
     bad: Vec<(u64, u64)>,
     /// What each copy needs to go on; null for one that failed.
@@ -57,6 +85,37 @@ pub struct Reached {
     pub bad: Extents,
     /// What each copy needs to go on; `None` for one that had failed. Empty when nothing was reached yet.
     pub states: Vec<Option<Value>>,
+    /// Digests of the pieces before it.
+    pub pieces: Vec<PieceDigest>,
+    hasher: String,
+    piece_hasher: String,
+    path: PathBuf,
+}
+
+impl Reached {
+    /// What a pipeline needs to go on from here.
+    ///
+    /// # Errors
+    /// When the states of the digests are not whole.
+    pub fn start(&self, plan: &Plan) -> Result<Start, Error> {
+        if self.states.is_empty() {
+            return Ok(Start::new(plan));
+        }
+        let restored = |text: &str| {
+            unhex(text).and_then(|state| MultiHasher::from_state(&state).ok()).ok_or_else(|| {
+                let reason = "the states of its digests are not whole";
+                Error::Journal { path: self.path.clone(), reason }
+            })
+        };
+        let (pieces, position) = (self.pieces.clone(), self.position_bytes);
+        let piece_hasher = restored(&self.piece_hasher)?;
+        Ok(Start {
+            offset_bytes: position,
+            bad: self.bad.clone(),
+            hasher: restored(&self.hasher)?,
+            pieces: Pieces::resume(plan.piece_bytes, pieces, position, piece_hasher),
+        })
+    }
 }
 
 /// A journal open for adding.
@@ -104,6 +163,10 @@ impl Journal {
             digests: Digests::default(),
             bad: Extents::default(),
             states: Vec::new(),
+            pieces: Vec::new(),
+            hasher: String::new(),
+            piece_hasher: String::new(),
+            path: path.to_path_buf(),
         };
         while let Some(line) = lines.next::<Line>() {
             if line.position_bytes < reached.position_bytes {
@@ -111,7 +174,10 @@ impl Journal {
             }
             reached.position_bytes = line.position_bytes;
             reached.is_complete = line.is_complete;
-            reached.digests = line.digests;
+            reached.digests = line.mark.digests;
+            reached.hasher = line.mark.hasher;
+            reached.piece_hasher = line.mark.piece_hasher;
+            reached.pieces.extend(line.mark.pieces);
             reached.states = line.states;
             for (offset_bytes, length_bytes) in line.bad {
                 reached.bad.add(Extent { offset_bytes, length_bytes });
@@ -141,13 +207,14 @@ impl Journal {
     pub(crate) fn sealed(
         &mut self,
         acquisition: &Acquisition,
+        mark: Mark,
         states: Vec<Option<Value>>,
     ) -> io::Result<()> {
         let bad = acquisition.bad.from(self.noted_bytes).map(pair).collect();
         self.add(&Line {
             position_bytes: acquisition.copied_bytes,
             is_complete: acquisition.ending == Ending::Complete,
-            digests: acquisition.digests.clone(),
+            mark,
             bad,
             states,
         })
@@ -162,6 +229,20 @@ fn pair(extent: Extent) -> (u64, u64) {
 fn sum(line: &[u8]) -> String {
     let hex = hashing::digest_bytes(line, &Algorithms::sha256()).sha256_hex();
     hex.chars().take(SUM_DIGITS).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
 }
 
 /// The lines of a journal up to the first that is not whole.
@@ -204,10 +285,10 @@ pub(crate) fn keep(
         // Whatever came while the last place was being flushed is taken together: the newest place counts.
         for note in std::iter::once(note).chain(notes.try_iter()) {
             match note {
-                Note::Read { position_bytes, digests, bad } => {
+                Note::Read { position_bytes, mark, bad } => {
                     let place = place(&mut pending, position_bytes, copies);
                     place.is_read = true;
-                    place.line.digests = digests;
+                    place.line.mark = mark;
                     place.line.bad = bad.into_iter().map(pair).collect();
                 }
                 Note::Written { copy, position_bytes, checkpoint } => {
@@ -248,7 +329,7 @@ fn place(pending: &mut Vec<Pending>, position_bytes: u64, copies: usize) -> &mut
         let line = Line {
             position_bytes,
             is_complete: false,
-            digests: Digests::default(),
+            mark: Mark::default(),
             bad: Vec::new(),
             states: vec![None; copies],
         };
@@ -263,11 +344,15 @@ fn take(pending: &mut Vec<Pending>, index: usize) -> Option<Pending> {
     let mut earlier: Vec<Pending> = pending.drain(..=index).collect();
     let mut last = earlier.pop()?;
     let mut bad: Vec<(u64, u64)> = Vec::new();
+    let mut pieces = Vec::new();
     for one in earlier {
         bad.extend(one.line.bad);
+        pieces.extend(one.line.mark.pieces);
         last.flush.extend(one.flush);
     }
     bad.append(&mut last.line.bad);
     last.line.bad = bad;
+    pieces.append(&mut last.line.mark.pieces);
+    last.line.mark.pieces = pieces;
     Some(last)
 }

@@ -43,7 +43,7 @@ pub use acquire::{Acquisition, Plan, Tick, acquire};
 pub use error::{Error, ErrorKind};
 pub use extent::{Extent, Extents};
 pub use files::{CopiedFile, copy_out, safe_name};
-pub use format::{Format, Medium, Request, create, raw, reopen};
+pub use format::{About, Compression, Format, Medium, Request, create, e01, raw, reopen, zst};
 pub use journal::{Journal, Reached};
 pub use map::map_text;
 pub use partial::{PartialFile, Verified, verify};
@@ -54,7 +54,7 @@ pub use progress::Progress;
 pub use reader::Ending;
 pub use sink::{Layout, NullSink, Sink};
 pub use source::{FileSource, ReadAt};
-pub use verify::{publish, read_prefix, verify_copy};
+pub use verify::{publish, verify_copy};
 pub use writer::{
     Checkpoint, Encode, Encoded, Encoding, Flush, ImageFile, ImageWriter, Part, Piece, Stored,
 };

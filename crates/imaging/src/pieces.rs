@@ -1,9 +1,10 @@
 //! Digests of pieces of a disk: to say later which part of a copy was damaged.
 
 use hashing::{Algorithms, Digests, MultiHasher};
+use serde::{Deserialize, Serialize};
 
 /// The digests of one piece.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceDigest {
     /// Where it begins on the source, in bytes.
     pub offset_bytes: u64,
@@ -11,6 +12,12 @@ pub struct PieceDigest {
     pub length_bytes: u64,
     /// Its SHA-256.
     pub digests: Digests,
+}
+
+impl PieceDigest {
+    fn end_bytes(&self) -> u64 {
+        self.offset_bytes.saturating_add(self.length_bytes)
+    }
 }
 
 /// Computes the SHA-256 of each piece of a stream.
@@ -34,6 +41,28 @@ impl Pieces {
             hasher: MultiHasher::new(&Algorithms::sha256()),
             done: Vec::new(),
         }
+    }
+
+    /// Goes on where an earlier run stood.
+    pub(crate) fn resume(
+        piece_bytes: Option<u64>,
+        done: Vec<PieceDigest>,
+        position_bytes: u64,
+        hasher: MultiHasher,
+    ) -> Self {
+        let offset_bytes = done.last().map_or(0, PieceDigest::end_bytes);
+        let length_bytes = position_bytes.saturating_sub(offset_bytes);
+        Self { piece_bytes, offset_bytes, length_bytes, hasher, done }
+    }
+
+    /// The pieces done from number `first` on, and the state of the one under way.
+    pub(crate) fn since(&self, first: usize) -> (Vec<PieceDigest>, Vec<u8>) {
+        (self.done.get(first..).unwrap_or_default().to_vec(), self.hasher.state())
+    }
+
+    /// How many are done.
+    pub(crate) fn count(&self) -> usize {
+        self.done.len()
     }
 
     /// Takes the next bytes of the stream.

@@ -15,7 +15,7 @@ use hashing::{Digests, MultiHasher};
 
 use crate::buffer::Pool;
 use crate::job::{Job, Owed};
-use crate::journal::{Journal, Note, keep};
+use crate::journal::{Journal, Mark, Note, keep};
 use crate::reader::{Ending, Reader};
 use crate::{
     Acquisition, Encoding, Error, Extent, Extents, ImageWriter, Part, PieceDigest, Pieces, Plan,
@@ -148,7 +148,7 @@ pub fn image<W: ImageWriter>(
             keeping.and_then(|thread| finished(thread.join())),
         )
     });
-    let (digests, pieces) = hashed;
+    let Hashed { digests, mark, pieces } = hashed;
     let acquisition = Acquisition {
         size_bytes: total_bytes,
         sector_bytes: source.sector_bytes(),
@@ -158,7 +158,7 @@ pub fn image<W: ImageWriter>(
         ending: read.ending,
     };
     let mut imaged = Imaged { acquisition, pieces, copies: written, journal_failure };
-    imaged.seal(journal);
+    imaged.seal(journal, mark);
     Ok(imaged)
 }
 
@@ -252,22 +252,34 @@ fn read_all(
     ReadResult { bad: reader.bad, ending, reached_bytes: offset_bytes }
 }
 
+/// What the digest thread gives.
+struct Hashed {
+    digests: Digests,
+    /// For the journal: where the digests stand, and the pieces since the last checkpoint.
+    mark: Mark,
+    pieces: Vec<PieceDigest>,
+}
+
 fn digest_all(
     queue: &Receiver<Arc<Job>>,
     mut hasher: MultiHasher,
     mut pieces: Pieces,
     notes: Option<&Sender<Note>>,
-) -> (Digests, Vec<PieceDigest>) {
+) -> Hashed {
+    let mut noted = pieces.count();
     for job in queue {
         hasher.update(job.chunk.bytes());
         pieces.update(job.chunk.bytes());
         if let (Some(bad), Some(notes)) = (&job.checkpoint, notes) {
-            let (position_bytes, digests) = (job.end_bytes(), hasher.clone().finish());
+            let mark = Mark::new(&hasher, &pieces, noted);
+            noted = pieces.count();
+            let (position_bytes, bad) = (job.end_bytes(), bad.clone());
             // The journal only goes away when it could not be kept.
-            let _ = notes.send(Note::Read { position_bytes, digests, bad: bad.clone() });
+            let _ = notes.send(Note::Read { position_bytes, mark, bad });
         }
     }
-    (hasher.finish(), pieces.finish())
+    let mark = Mark::new(&hasher, &pieces, noted);
+    Hashed { digests: hasher.finish(), mark, pieces: pieces.finish() }
 }
 
 fn encode_all(queue: &Mutex<Receiver<Arc<Job>>>, encodings: &[Arc<dyn Encoding>]) {
@@ -313,7 +325,9 @@ impl Desk {
         }
         if failure.is_some() {
             let _ = self.events.send(Event::Ended { copy: self.copy });
-            let _ = self.notes.as_ref().map(|notes| notes.send(Note::Ended { copy: self.copy }));
+            if let Some(notes) = &self.notes {
+                let _ = notes.send(Note::Ended { copy: self.copy });
+            }
         }
         Copied { writer, written_bytes, failure }
     }
@@ -369,7 +383,7 @@ fn tell(
 
 impl<W: ImageWriter> Imaged<W> {
     /// Brings every copy that took all of it to its end, or to a point it can be continued from.
-    fn seal(&mut self, journal: Option<&mut Journal>) {
+    fn seal(&mut self, journal: Option<&mut Journal>, mark: Mark) {
         let acquisition = &self.acquisition;
         let is_complete = acquisition.ending == Ending::Complete;
         let mut states = Vec::new();
@@ -394,7 +408,7 @@ impl<W: ImageWriter> Imaged<W> {
         if let (Some(journal), None) = (journal, &self.journal_failure)
             && states.iter().any(Option::is_some)
         {
-            self.journal_failure = journal.sealed(acquisition, states).err();
+            self.journal_failure = journal.sealed(acquisition, mark, states).err();
         }
     }
 }

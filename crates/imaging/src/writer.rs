@@ -138,8 +138,7 @@ pub trait ImageWriter: Send {
 
 /// An image in files, which can be read back and then gets its name.
 pub trait ImageFile: ImageWriter {
-    /// The disk as it can be read from what lies on the medium: whole after [`ImageWriter::complete`]; after
-    /// [`ImageWriter::checkpoint`] readable up to there.
+    /// The disk as a reader of the format finds it on the medium, after [`ImageWriter::complete`].
     ///
     /// # Errors
     /// When the files cannot be opened or are not what was written.

@@ -3,105 +3,21 @@
 //! Vouched for by an independent path: what an image must be is computed here from the source's
 //! bytes and its list of bad sectors; digests are asked of `sha256sum`, maps of `ddrescuelog`.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use common::Disk;
 use hashing::{Algorithm, Algorithms};
 use imaging::{
-    Acquisition, Ending, Error, Layout, NullSink, PartialFile, Plan, ReadAt, Sink, Tick, acquire,
-    map_text,
+    Acquisition, Ending, Error, Layout, NullSink, PartialFile, Plan, Sink, Tick, acquire, map_text,
 };
 use proptest::prelude::*;
-
-/// A disk in memory with faults.
-struct Disk {
-    bytes: Vec<u8>,
-    sector: u32,
-    bad: BTreeSet<u64>,
-    /// No read that touches this offset or more works, once it was reached; then none at all.
-    vanishes_at: Option<u64>,
-    /// After so many reads, none works.
-    vanishes_after: u64,
-    vanished: AtomicBool,
-    /// Longest read answered at once.
-    longest: usize,
-    reads: AtomicU64,
-}
-
-impl Disk {
-    fn new(size: usize, sector: u32) -> Self {
-        let mut state = 0x2545_f491_4f6c_dd1du64;
-        let bytes = (0..size).map(|index| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            // Runs of zeros between noise, so that sparse writing has something to do.
-            if (index / 100_000) % 3 == 1 { 0 } else { state as u8 }
-        });
-        Self {
-            bytes: bytes.collect(),
-            sector,
-            bad: BTreeSet::new(),
-            vanishes_at: None,
-            vanishes_after: u64::MAX,
-            vanished: AtomicBool::new(false),
-            longest: usize::MAX,
-            reads: AtomicU64::new(0),
-        }
-    }
-
-    fn with_bad(mut self, sectors: impl IntoIterator<Item = u64>) -> Self {
-        self.bad = sectors.into_iter().collect();
-        self
-    }
-
-    /// What a perfect image is: the bytes with zeros exactly where the bad sectors lie.
-    fn perfect_image(&self) -> Vec<u8> {
-        let mut image = self.bytes.clone();
-        for sector in &self.bad {
-            let start = (*sector as usize * self.sector as usize).min(image.len());
-            let end = (start + self.sector as usize).min(image.len());
-            image[start..end].fill(0);
-        }
-        image
-    }
-}
-
-impl ReadAt for Disk {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.reads.fetch_add(1, Ordering::Relaxed) >= self.vanishes_after {
-            self.vanished.store(true, Ordering::Relaxed);
-        }
-        let start = (offset as usize).min(self.bytes.len());
-        let end = (start + buffer.len().min(self.longest)).min(self.bytes.len());
-        if self.vanishes_at.is_some_and(|limit| end as u64 > limit) {
-            self.vanished.store(true, Ordering::Relaxed);
-        }
-        let sector = u64::from(self.sector);
-        let (first, last) = (start as u64 / sector, (end as u64).div_ceil(sector));
-        if self.vanished.load(Ordering::Relaxed) {
-            return Err(io::Error::from_raw_os_error(19)); // ENODEV
-        }
-        if self.bad.range(first..last).next().is_some() {
-            buffer.fill(0xee); // a device may leave rubbish behind
-            return Err(io::Error::from_raw_os_error(5)); // EIO
-        }
-        buffer[..end - start].copy_from_slice(&self.bytes[start..end]);
-        Ok(end - start)
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn sector_bytes(&self) -> u32 {
-        self.sector
-    }
-}
 
 /// A sink that takes so many bytes and then answers with this error number.
 struct Failing {

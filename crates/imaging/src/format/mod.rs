@@ -1,14 +1,18 @@
 //! The formats images are written in. To add one: a module with an [`ImageFile`], an entry in [`Format`], and a line each
 //! in [`create`] and [`reopen`].
 
+pub mod e01;
+mod probe;
 pub mod raw;
+pub mod zst;
 
 use std::path::{Path, PathBuf};
 
+use hashing::escape_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Error, ImageFile};
+use crate::{Error, ImageFile, Parts};
 
 /// A format images are written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +20,56 @@ use crate::{Error, ImageFile};
 pub enum Format {
     /// The bytes of the disk, in one file or in numbered parts.
     Raw,
+    /// The Expert Witness Compression Format as EnCase 6 writes it.
+    E01,
+    /// The bytes of the disk in Zstandard frames that can be read one by one.
+    Zst,
+}
+
+/// How hard a format that compresses tries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Only what is all zeros.
+    Zeros,
+    /// As fast as reading; what looks random is stored.
+    #[default]
+    Fast,
+    /// The usual level of the codec.
+    Good,
+    /// The highest level of the codec.
+    Best,
+}
+
+/// What is told about the source in formats that have a place for it. Texts may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Number of the case.
+    pub case: String,
+    /// Number of the exhibit.
+    pub exhibit: String,
+    /// What the source is.
+    pub description: String,
+    /// Who acquires.
+    pub examiner: String,
+    /// Anything else.
+    pub notes: String,
+    /// Model of the disk.
+    pub model: String,
+    /// Its serial number.
+    pub serial: String,
+    /// Program and version.
+    pub software: String,
+    /// The system it runs on.
+    pub platform: String,
+    /// When the acquisition began, in seconds since 1970 in UTC.
+    pub begun_unix_seconds: u64,
+    /// A random number that ties the files of an image together.
+    pub set_identifier: [u8; 16],
+    /// Whether a physical disk is read.
+    pub is_disk: bool,
 }
 
 /// What is known of the source before it is read.
@@ -40,6 +94,10 @@ pub struct Request {
     pub stem: String,
     /// The largest file made, in bytes; `None` for the format's own choice.
     pub split_bytes: Option<u64>,
+    /// How hard to compress.
+    pub compression: Compression,
+    /// What to tell about the source.
+    pub about: About,
 }
 
 /// Begins a copy.
@@ -49,6 +107,8 @@ pub struct Request {
 pub fn create(request: &Request, medium: &Medium) -> Result<Box<dyn ImageFile>, Error> {
     match request.format {
         Format::Raw => Ok(Box::new(raw::RawImage::create(request, medium)?)),
+        Format::E01 => Ok(Box::new(e01::E01Image::create(request, medium)?)),
+        Format::Zst => Ok(Box::new(zst::ZstImage::create(request, medium)?)),
     }
 }
 
@@ -63,6 +123,8 @@ pub fn reopen(
 ) -> Result<Box<dyn ImageFile>, Error> {
     match request.format {
         Format::Raw => Ok(Box::new(raw::RawImage::reopen(request, medium, state)?)),
+        Format::E01 => Ok(Box::new(e01::E01Image::reopen(request, medium, state)?)),
+        Format::Zst => Ok(Box::new(zst::ZstImage::reopen(request, medium, state)?)),
     }
 }
 
@@ -75,4 +137,10 @@ pub(crate) fn parsed<T: for<'de> Deserialize<'de>>(
         path: folder.to_path_buf(),
         reason: "the state of a copy is not of its format",
     })
+}
+
+/// The name of a copy for messages: where its first file lies.
+pub(crate) fn shown(parts: &Parts) -> String {
+    let path = parts.paths().into_iter().next().unwrap_or_default();
+    escape_name(path.as_os_str().as_encoded_bytes())
 }

@@ -6,11 +6,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use hashing::escape_name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Medium, Request, parsed};
+use super::{Medium, Request, parsed, shown};
 use crate::{Acquisition, Checkpoint, Error, ImageFile, ImageWriter, Part, Parts, ReadAt};
 
 /// From `.1000` on, names no longer sort as the parts follow one another.
@@ -82,8 +81,7 @@ fn part_name(stem: &str, number: usize) -> String {
 
 impl ImageWriter for RawImage {
     fn name(&self) -> String {
-        let path = self.parts.paths().into_iter().next().unwrap_or_default();
-        escape_name(path.as_os_str().as_encoded_bytes())
+        shown(&self.parts)
     }
 
     fn write(&mut self, part: Part<'_>) -> io::Result<()> {
