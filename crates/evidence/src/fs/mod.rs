@@ -31,7 +31,8 @@ impl RawPath {
     /// This path with one more name.
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
-        let mut out = self.0.clone();
+        let mut out = Vec::with_capacity(self.0.len().saturating_add(name.len()).saturating_add(1));
+        out.extend_from_slice(&self.0);
         if out.last() != Some(&b'/') {
             out.push(b'/');
         }

@@ -3,10 +3,14 @@
 //! Symbolic links are followed only inside the examined root: an absolute target starts again at that root, `..` stops
 //! there, and forty hops are the end, as in Linux. A walk follows none, enters no directory twice and has bounds.
 
+mod ahead;
+
 use super::{Entry, FileKind, FileSystem, Metadata, Names, Node, RawPath};
 use crate::error::EvidenceError;
 use crate::problem::{Place, Problem, ProblemKind};
+use ahead::{Ahead, Directory, Next};
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::ControlFlow;
 
 /// Symbolic links followed while resolving one path, as Linux does.
 pub const MAX_HOPS: u32 = 40;
@@ -135,6 +139,8 @@ pub struct Visit {
 
 /// Visits everything below `start` (whose path is `path`), parents before children, names in byte order.
 ///
+/// Further threads may read ahead; `visit` is called by the calling thread alone, and always in the same order.
+///
 /// Returns the problems met; a part that cannot be read never ends the walk, a bound does and is recorded.
 pub fn walk(
     fs: &dyn FileSystem,
@@ -143,60 +149,114 @@ pub fn walk(
     limits: Limits,
     visit: &mut dyn FnMut(Visit),
 ) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut entered = BTreeSet::from([start]);
-    let mut pending = vec![(start, path.clone(), 0_usize)];
-    let mut seen = 0_usize;
-    while let Some((node, path, depth)) = pending.pop() {
-        let mut listing = match fs.read_dir(node) {
-            Ok(listing) => listing,
+    let ahead = Ahead::new(fs);
+    ahead.push(std::iter::once(Next { node: start, path: path.clone(), depth: 0 }));
+    let mut walk = Walk {
+        fs,
+        ahead: &ahead,
+        limits,
+        entered: BTreeSet::from([start]),
+        seen: 0,
+        problems: Vec::new(),
+        of_source: BTreeSet::new(),
+    };
+    std::thread::scope(|scope| {
+        let _over = ahead.until_dropped();
+        let mut has_help = false;
+        while let Some((next, directory)) = ahead.take() {
+            if walk.enter(next, directory, visit).is_break() {
+                break;
+            }
+            has_help = has_help || ahead.help(scope);
+        }
+    });
+    walk.problems.extend(walk.of_source);
+    walk.problems
+}
+
+/// A walk under way.
+struct Walk<'a> {
+    fs: &'a dyn FileSystem,
+    ahead: &'a Ahead<'a>,
+    limits: Limits,
+    entered: BTreeSet<Node>,
+    seen: usize,
+    problems: Vec<Problem>,
+    /// What readers noted about the source as a whole: which directory was being read then is chance.
+    of_source: BTreeSet<Problem>,
+}
+
+impl Walk<'_> {
+    /// Visits what stands in one directory; ends the walk at its bound.
+    fn enter(
+        &mut self,
+        Next { node: _, path, depth }: Next,
+        directory: Result<Directory, EvidenceError>,
+        visit: &mut dyn FnMut(Visit),
+    ) -> ControlFlow<()> {
+        let Directory { listing, metadata } = match directory {
+            Ok(directory) => directory,
             Err(error) => {
-                problems.push(error.to_problem(Place::Path(path)));
-                continue;
+                self.problems.push(error.to_problem(Place::Path(path)));
+                return ControlFlow::Continue(());
             }
         };
-        problems.append(&mut listing.problems);
-        listing.entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut below = Vec::new();
+        for problem in listing.problems {
+            if problem.place == Place::Source {
+                self.of_source.insert(problem);
+            } else {
+                self.problems.push(problem);
+            }
+        }
+        let mut known = metadata.into_iter();
+        let (mut below, mut visits) = (Vec::new(), Vec::new());
+        let mut flow = ControlFlow::Continue(());
         for entry in listing.entries {
-            seen = seen.saturating_add(1);
-            if seen > limits.entries {
+            self.seen = self.seen.saturating_add(1);
+            if self.seen > self.limits.entries {
                 let text =
-                    format!("more than {} objects; the rest was not visited", limits.entries);
-                problems.push(Problem::new(ProblemKind::Refused, Place::Path(path), text));
-                return problems;
+                    format!("more than {} objects; the rest was not visited", self.limits.entries);
+                self.problems.push(Problem::new(ProblemKind::Refused, Place::Path(path), text));
+                flow = ControlFlow::Break(());
+                break;
             }
             let path = path.join(&entry.name.0);
-            let metadata = match fs.metadata(entry.node) {
+            let metadata = match known.next().unwrap_or_else(|| self.fs.metadata(entry.node)) {
                 Ok(metadata) => metadata,
                 Err(error) => {
-                    problems.push(error.to_problem(Place::Path(path)));
+                    self.problems.push(error.to_problem(Place::Path(path)));
                     continue;
                 }
             };
-            if metadata.kind == FileKind::Directory {
-                if !entered.insert(entry.node) {
-                    let text =
-                        format!("directory inode {} appears under a second name", entry.node);
-                    problems.push(Problem::new(
-                        ProblemKind::Corrupt,
-                        Place::Path(path.clone()),
-                        text,
-                    ));
-                } else if depth >= limits.depth {
-                    let text = format!("deeper than {} directories; not entered", limits.depth);
-                    problems.push(Problem::new(
-                        ProblemKind::Refused,
-                        Place::Path(path.clone()),
-                        text,
-                    ));
-                } else {
-                    below.push((entry.node, path.clone(), depth.saturating_add(1)));
-                }
+            if metadata.kind == FileKind::Directory && self.may_enter(entry.node, &path, depth) {
+                let depth = depth.saturating_add(1);
+                below.push(Next { node: entry.node, path: path.clone(), depth });
             }
-            visit(Visit { path, metadata });
+            visits.push(Visit { path, metadata });
+            if visits.len() >= ahead::MAX_AT_ONCE {
+                visits.drain(..).for_each(&mut *visit);
+            }
         }
-        pending.extend(below.into_iter().rev());
+        // First what can be read meanwhile, then what takes the caller's time.
+        self.ahead.push(below.into_iter().rev());
+        visits.into_iter().for_each(visit);
+        flow
     }
-    problems
+
+    fn may_enter(&mut self, node: Node, path: &RawPath, depth: usize) -> bool {
+        let (kind, text) = if !self.entered.insert(node) {
+            let text = format!("directory inode {node} appears under a second name");
+            (ProblemKind::Corrupt, text)
+        } else if depth >= self.limits.depth {
+            let text = format!("deeper than {} directories; not entered", self.limits.depth);
+            (ProblemKind::Refused, text)
+        } else {
+            return true;
+        };
+        self.problems.push(Problem::new(kind, Place::Path(path.clone()), text));
+        false
+    }
 }
+
+#[cfg(test)]
+mod tests;
