@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
 use super::Args;
@@ -19,41 +20,55 @@ struct Kind {
     mkfs: &'static [&'static str],
 }
 
-const KINDS: [Kind; 3] = [
+static KINDS: [Kind; 3] = [
     Kind { name: "ext4", mkfs: &["mkfs.ext4", "-q", "-F", "-N", "200000"] },
     Kind { name: "xfs", mkfs: &["mkfs.xfs", "-q", "-f"] },
     Kind { name: "btrfs", mkfs: &["mkfs.btrfs", "-q", "-f"] },
 ];
 
-/// 100,000 files of 0 to 16 KiB in 2,000 directories, and one of 4 GiB. A fixed recipe: the same names and sizes.
+/// As above, with room for a million files.
+static MANY: Kind = Kind { name: "ext4", mkfs: &["mkfs.ext4", "-q", "-F", "-N", "1100000"] };
+
+/// Files of 0 to 120 kB, fifty in each of `count` directories, and one of `mebibytes`. A fixed recipe: the same names and
+/// sizes each time.
 const PLANT: &str = r#"
 import os, random, sys
-root = sys.argv[1]
+root, count, mebibytes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 random.seed(7)
 noise = random.randbytes(1 << 20)
-for d in range(2000):
-    folder = os.path.join(root, f"usr/{d % 50:02}/{d:04}")
+for d in range(count):
+    folder = os.path.join(root, f"tree/{d % 50:02}/{d:04}")
     os.makedirs(folder)
     for f in range(50):
-        length = random.choice([0, 100, 900, 4096, 6000, 16000])
+        length = random.choice([0, 100, 900, 4096, 6000, 16000, 40000, 120000])
         at = random.randrange(0, (1 << 20) - length)
         with open(os.path.join(folder, f"file-{f:02}.bin"), "wb") as out:
             out.write(noise[at:at + length])
 with open(os.path.join(root, "big"), "wb") as out:
-    for i in range(4096):
+    for i in range(mebibytes):
         out.write(noise[i % 4096:] + noise[:i % 4096])
 "#;
 
-/// A million names in a thousand directories.
-const PLANT_MILLION: &str = r#"
+/// Names without content, a thousand in each of `count` directories, each directory inside the one before, twenty deep.
+const PLANT_NAMES: &str = r#"
 import os, sys
-root = sys.argv[1]
-for d in range(1000):
-    folder = os.path.join(root, f"{d:04}")
+root, count = sys.argv[1], int(sys.argv[2])
+folder = root
+for d in range(count):
+    folder = os.path.join(root if d % 20 == 0 else folder, f"{d:04}")
     os.mkdir(folder)
     for f in range(1000):
         os.close(os.open(os.path.join(folder, f"an-ordinary-name-{f:06}"), os.O_CREAT | os.O_WRONLY))
 "#;
+
+/// An image: which file system, what is planted on it.
+struct Image {
+    kind: &'static Kind,
+    what: &'static str,
+    bytes: &'static str,
+    recipe: &'static str,
+    counts: [u64; 2],
+}
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     host::need(&[
@@ -63,130 +78,164 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Tool::BtrfsProgs,
         Tool::Benchmarks,
     ])?;
+    ensure!((1..=100).contains(&args.percent), "--percent must be 1 to 100");
     let root = files::project_root()?;
     let sh = Shell::new()?;
     sh.change_dir(&root);
-    cmd!(sh, "cargo build --release --package glovebox").run()?;
-    let ours = root.join("target/release/glovebox");
+    let ours = built(&sh)?;
     let folder = cache::folder("bench")?;
+    let _alone = cache::lock("bench")?;
     let mount_point = tempfile::tempdir()?;
+    let at = mount_point.path();
+    let part = |whole: u64| (whole * args.percent).div_ceil(100);
     let mut text = String::new();
-    for kind in &KINDS {
-        let image = image(&sh, &folder, kind, "tree", "16G", PLANT)?;
-        for contest in contests(kind, &ours, &image, mount_point.path()) {
+    let mut hold = |contest: Contest| -> Result<()> {
+        if contest.what.contains(&args.only) {
             text.push_str(&contest.table(&contest.hold(args.turns)?));
         }
+        Ok(())
+    };
+    for kind in &KINDS {
+        let counts = [part(2000), part(4096)];
+        let image = Image { kind, what: "tree", bytes: "16G", recipe: PLANT, counts };
+        let image = image.made(&sh, &folder)?;
+        let mut metadata = walk(kind, &format!("{} files", part(2000) * 50), &ours, &image, at);
+        // The Sleuth Kit of Debian reads neither XFS nor Btrfs.
+        if kind.name == "ext4" {
+            let line = format!("fls -r -m / {}", image.display());
+            metadata.rivals.push(Rival { name: "fls -r -m /", line });
+        }
+        hold(metadata)?;
+        hold(digests(kind, &ours, &image, at))?;
+        hold(stream(kind, part(4096), &ours, &image, at))?;
     }
-    let million = Kind { name: "ext4", mkfs: &["mkfs.ext4", "-q", "-F", "-N", "1100000"] };
-    let image = image(&sh, &folder, &million, "million", "2G", PLANT_MILLION)?;
-    let contest =
-        walk(&million, "metadata of 1,000,000 files on", &ours, &image, mount_point.path());
-    text.push_str(&contest.table(&contest.hold(1)?));
+    let image = Image {
+        kind: &MANY,
+        what: "names",
+        bytes: "4G",
+        recipe: PLANT_NAMES,
+        counts: [part(1000), 0],
+    };
+    let names = format!("{} files in deep directories", part(1000) * 1000);
+    let mut million = walk(&MANY, &names, &ours, &image.made(&sh, &folder)?, at);
+    million.aim = "less than 300 MiB at the peak";
+    hold(million)?;
     println!("{text}");
     if args.record {
-        let cores = std::thread::available_parallelism()?;
-        let head = format!(
-            "# Reading evidence\n\nMade by `cargo xtask bench evidence --turns {} --record` on {cores} cores; contestants took turns, the image lay in\nthe page cache. Only the ratios of one run count.\n",
-            args.turns
-        );
-        let path = root.join("docs/benchmarks/evidence.md");
-        std::fs::create_dir_all(root.join("docs/benchmarks"))?;
-        std::fs::write(&path, head + &text)
-            .with_context(|| format!("writing {}", path.display()))?;
+        ensure!(args.percent == 100 && args.only.is_empty(), "only the whole is recorded");
+        record(&root, args.turns, &text)?;
     }
     Ok(())
 }
 
-/// The image, made once: planted through the kernel, then unmounted.
-fn image(
-    sh: &Shell,
-    folder: &Path,
-    kind: &Kind,
-    what: &str,
-    size: &str,
-    plant: &str,
-) -> Result<PathBuf> {
-    let image = folder.join(format!("{what}.{}", kind.name));
-    if image.exists() {
-        return Ok(image);
-    }
-    let partial = folder.join(format!("{what}.{}.partial", kind.name));
-    let _absent = std::fs::remove_file(&partial);
-    cmd!(sh, "truncate -s {size} {partial}").run()?;
-    let (program, options) = kind.mkfs.split_first().context("a command")?;
-    cmd!(sh, "{program} {options...} {partial}").run()?;
-    let mounted = tempfile::tempdir()?;
-    let at = mounted.path();
-    let type_name = kind.name;
-    cmd!(sh, "mount -t {type_name} -o loop {partial} {at}").run()?;
-    let planted = cmd!(sh, "python3 -c {plant} {at}").quiet().run();
-    let unmounted = cmd!(sh, "umount {at}").run();
-    planted?;
-    unmounted?;
-    std::fs::rename(&partial, &image)?;
-    ensure!(image.exists(), "the image {} was not made", image.display());
-    Ok(image)
+/// Our program as released, built where cargo puts it.
+fn built(sh: &Shell) -> Result<PathBuf> {
+    cmd!(sh, "cargo build --release --package glovebox").run()?;
+    let folder =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let ours = sh.current_dir().join(folder).join("release/glovebox");
+    ensure!(ours.exists(), "{} was not built", ours.display());
+    Ok(ours)
 }
 
-fn contests(kind: &Kind, ours: &Path, image: &Path, at: &Path) -> Vec<Contest> {
-    let (ours_text, image_text, at_text) = (ours.display(), image.display(), at.display());
-    let mounted = |line: &str| {
-        format!(
-            "mount -t {} -o loop,ro {image_text} {at_text} && {{ {line}; code=$?; umount {at_text}; exit $code; }}",
-            kind.name
-        )
-    };
-    let mut metadata = walk(kind, "metadata of 100,000 files on", ours, image, at);
-    // The Sleuth Kit of Debian reads neither XFS nor Btrfs.
-    if kind.name == "ext4" {
-        metadata
-            .rivals
-            .push(Rival { name: "fls -r -m /", line: format!("fls -r -m / {image_text}") });
+fn record(root: &Path, turns: usize, text: &str) -> Result<()> {
+    let cores = std::thread::available_parallelism()?;
+    let head = format!(
+        "# Reading evidence\n\nMade by `cargo xtask bench evidence --turns {turns} --record` on {cores} cores; contestants took turns, the image lay in\nthe page cache. Only the ratios of one run count.\n",
+    );
+    let folder = root.join("docs/benchmarks");
+    files::make_folder(&folder)?;
+    let path = folder.join("evidence.md");
+    std::fs::write(&path, head + text).with_context(|| format!("writing {}", path.display()))
+}
+
+impl Image {
+    /// The image, made once for each recipe: planted through the kernel, then unmounted.
+    fn made(&self, sh: &Shell, folder: &Path) -> Result<PathBuf> {
+        let Self { kind, what, bytes, recipe, counts: [first, second] } = self;
+        let (program, options) = kind.mkfs.split_first().context("a command")?;
+        let whole = format!("{:?} {bytes} {recipe} {first} {second}", kind.mkfs);
+        let digest: String =
+            Sha256::digest(whole).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let type_name = kind.name;
+        let image = folder.join(format!("{what}-{digest}.{type_name}"));
+        if image.exists() {
+            return Ok(image);
+        }
+        let partial = folder.join(format!("{what}.{type_name}.partial"));
+        let _absent = std::fs::remove_file(&partial);
+        cmd!(sh, "truncate -s {bytes} {partial}").run()?;
+        cmd!(sh, "{program} {options...} {partial}").run()?;
+        let mounted = tempfile::tempdir()?;
+        let at = mounted.path();
+        cmd!(sh, "mount -t {type_name} -o loop {partial} {at}").run()?;
+        let (first, second) = (first.to_string(), second.to_string());
+        let planted = cmd!(sh, "python3 -c {recipe} {at} {first} {second}").quiet().run();
+        let unmounted = cmd!(sh, "umount {at}").run();
+        planted?;
+        unmounted?;
+        std::fs::rename(&partial, &image)?;
+        Ok(image)
     }
-    let content = Contest {
-        what: format!("SHA-256 of every file on {}", kind.name),
-        aim: "less time than the kernel's mount and sha256sum",
-        rivals: vec![
-            Rival { name: "glovebox hash", line: format!("{ours_text} hash {image_text}:0:/") },
-            Rival {
-                name: "mount + sha256sum",
-                line: mounted(&format!("find {at_text} -type f -print0 | xargs -0 sha256sum")),
-            },
-            Rival {
-                name: "mount + sha256sum, two at a time",
-                line: mounted(&format!(
-                    "find {at_text} -type f -print0 | xargs -0 -n 500 -P 2 sha256sum"
-                )),
-            },
-        ],
-    };
-    let stream = Contest {
-        what: format!("streaming one file of 4 GiB on {}", kind.name),
-        aim: "at most 1.11 of the time of cat from the kernel's mount",
-        rivals: vec![
-            Rival { name: "glovebox cat", line: format!("{ours_text} cat {image_text}:0:/big") },
-            Rival { name: "mount + cat", line: mounted(&format!("cat {at_text}/big")) },
-        ],
-    };
-    vec![metadata, content, stream]
+}
+
+/// A line that mounts the image, does `line` and unmounts it again.
+fn mounted(kind: &Kind, image: &Path, at: &Path, line: &str) -> String {
+    format!(
+        "mount -t {} -o loop,ro {} {at} && {{ {line}; code=$?; umount {at}; exit $code; }}",
+        kind.name,
+        image.display(),
+        at = at.display()
+    )
 }
 
 fn walk(kind: &Kind, what: &str, ours: &Path, image: &Path, at: &Path) -> Contest {
-    let (ours, image, at) = (ours.display(), image.display(), at.display());
+    let find = format!("find {} -printf '%p|%i|%M|%U|%G|%s|%A@|%T@|%C@\\n'", at.display());
     Contest {
-        what: format!("{what} {}", kind.name),
+        what: format!("metadata of {what} on {}", kind.name),
         aim: "no more time than the kernel's mount, a tenth of fls",
         rivals: vec![
             Rival {
                 name: "glovebox bodyfile",
-                line: format!("{ours} bodyfile --no-deleted {image}:0:/"),
+                line: format!("{} bodyfile --no-deleted {}:0:/", ours.display(), image.display()),
+            },
+            Rival { name: "mount + find -printf", line: mounted(kind, image, at, &find) },
+        ],
+    }
+}
+
+fn digests(kind: &Kind, ours: &Path, image: &Path, at: &Path) -> Contest {
+    let find = format!("find {}/tree -type f -print0 | xargs -0", at.display());
+    let (one, two) = (format!("{find} sha256sum"), format!("{find} -n 500 -P 2 sha256sum"));
+    Contest {
+        what: format!("SHA-256 of every file of the tree on {}", kind.name),
+        aim: "less time than the kernel's mount and sha256sum",
+        rivals: vec![
+            Rival {
+                name: "glovebox hash",
+                line: format!("{} hash {}:0:/tree", ours.display(), image.display()),
+            },
+            Rival { name: "mount + sha256sum", line: mounted(kind, image, at, &one) },
+            Rival {
+                name: "mount + sha256sum, two at a time",
+                line: mounted(kind, image, at, &two),
+            },
+        ],
+    }
+}
+
+fn stream(kind: &Kind, mebibytes: u64, ours: &Path, image: &Path, at: &Path) -> Contest {
+    Contest {
+        what: format!("streaming one file of {mebibytes} MiB on {}", kind.name),
+        aim: "at most 1.11 of the time of cat from the kernel's mount",
+        rivals: vec![
+            Rival {
+                name: "glovebox cat",
+                line: format!("{} cat {}:0:/big", ours.display(), image.display()),
             },
             Rival {
-                name: "mount + find -printf",
-                line: format!(
-                    "mount -t {} -o loop,ro {image} {at} && {{ find {at} -printf '%p|%i|%M|%U|%G|%s|%A@|%T@|%C@\\n'; code=$?; umount {at}; exit $code; }}",
-                    kind.name
-                ),
+                name: "mount + cat",
+                line: mounted(kind, image, at, &format!("cat {}/big", at.display())),
             },
         ],
     }

@@ -21,6 +21,12 @@ pub(crate) struct Args {
     /// Turns each contestant takes
     #[arg(long, default_value_t = 5)]
     pub(crate) turns: usize,
+    /// Size of the trees and files, in percent of the real ones
+    #[arg(long, default_value_t = 100)]
+    pub(crate) percent: u64,
+    /// Only the contests whose title contains this
+    #[arg(long, default_value = "")]
+    pub(crate) only: String,
     /// Write the table into docs/benchmarks
     #[arg(long)]
     pub(crate) record: bool,
