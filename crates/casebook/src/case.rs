@@ -12,7 +12,7 @@ use crate::journal::Journal;
 use crate::recovery::{close_dead_markers, cut_torn_end, unnamed};
 use crate::{
     ActDraft, CaseInfo, Completion, Error, NewCase, OpenAct, Outcome, PublicKey, SetAside,
-    SignedAct, Signer,
+    SignedAct, Signer, members, sealed,
 };
 
 /// A case open for writing.
@@ -87,6 +87,23 @@ impl Case {
         &self.key
     }
 
+    /// The number of the act that sealed the case, if it is sealed.
+    ///
+    /// # Errors
+    /// When the case cannot be read.
+    pub fn sealed_by(&self) -> Result<Option<u64>, Error> {
+        let (_lock, journal) = self.lock()?;
+        Ok(journal.sealed_by)
+    }
+
+    /// Markers of acts that some program, maybe this one, is at work on.
+    ///
+    /// # Errors
+    /// When the case cannot be read.
+    pub fn at_work(&self) -> Result<Vec<String>, Error> {
+        members::at_work(&self.dir)
+    }
+
     /// What dead sessions left and no act has named yet; the next act recorded will name it.
     ///
     /// # Errors
@@ -108,6 +125,7 @@ impl Case {
             });
         }
         let (_lock, journal) = self.lock()?;
+        sealed::permit(journal.sealed_by, &draft.verb)?;
         OpenAct::begin(self, draft, signer, &journal.head)
     }
 

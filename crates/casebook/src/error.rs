@@ -84,6 +84,22 @@ pub enum Error {
         /// The text, escaped.
         text: String,
     },
+    /// Something could not be encrypted or decrypted.
+    #[error("{action}: {reason}")]
+    Encryption {
+        /// What was being done, in participle form.
+        action: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// A bag or an archive of one is not as it must be.
+    #[error("{} is no whole bag: {reason}", show(path))]
+    BadBag {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong, escaped.
+        reason: String,
+    },
     /// The request would break a rule of the case.
     #[error("{reason}")]
     Refused {
@@ -99,7 +115,10 @@ impl Error {
         match self {
             Self::Io { .. } => ErrorKind::Io,
             Self::NotACase { .. } => ErrorKind::Unsupported,
-            Self::BrokenAct { .. } | Self::BadTime { .. } => ErrorKind::Corrupt,
+            Self::BrokenAct { .. }
+            | Self::BadTime { .. }
+            | Self::BadBag { .. }
+            | Self::Encryption { .. } => ErrorKind::Corrupt,
             Self::Busy { .. }
             | Self::WrongKey { .. }
             | Self::Key { .. }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::files::{LineEnd, next_line};
 use crate::line::{LineFault, SignedAct};
-use crate::{Error, Timestamp};
+use crate::{Error, Outcome, OutcomeKind, Timestamp, sealed};
 
 /// The little of an act that adding to the list needs. The rest is left unread: a case of many acts
 /// is opened for every note.
@@ -23,6 +23,8 @@ struct Link {
     previous: String,
     begun: String,
     ended: Timestamp,
+    verb: String,
+    outcome: Outcome,
     #[serde(default)]
     set_aside: Vec<Named>,
 }
@@ -46,6 +48,8 @@ pub(crate) struct Journal {
     pub(crate) head: String,
     /// When the last act ended.
     pub(crate) last_ended: Option<String>,
+    /// The act that sealed the case, unless a later one opened it again.
+    pub(crate) sealed_by: Option<u64>,
     /// Hashes of all markers that have become acts.
     pub(crate) begun: HashSet<String>,
     /// Names of files set aside that an act has named.
@@ -61,6 +65,7 @@ impl Journal {
             acts: 0,
             head: case_hash,
             last_ended: None,
+            sealed_by: None,
             begun: HashSet::new(),
             set_aside: HashSet::new(),
         }
@@ -106,6 +111,8 @@ impl Journal {
         self.sound_bytes = self.size_bytes;
         signed.hash().clone_into(&mut self.head);
         self.last_ended = Some(act.ended.to_string());
+        let done = act.outcome.result == OutcomeKind::Done;
+        self.sealed_by = sealed::after(self.sealed_by, number, &act.verb, done);
         self.begun.insert(act.begun);
         self.set_aside.extend(act.set_aside.into_iter().map(|item| item.file));
         Ok(())

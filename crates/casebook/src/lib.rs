@@ -36,10 +36,15 @@
 )]
 
 mod act;
+pub mod age;
+pub mod bag;
 mod base64;
 mod case;
+pub mod contact;
+pub mod custody;
 mod error;
 mod exhibit;
+pub mod export;
 mod files;
 mod info;
 mod journal;
@@ -48,8 +53,10 @@ mod label;
 mod left;
 mod line;
 mod marker;
+mod members;
 mod open_act;
 mod recovery;
+pub mod sealed;
 mod status;
 mod time;
 mod verify;
@@ -62,6 +69,7 @@ pub use info::{CaseInfo, NewCase};
 pub use key::{KeyText, PublicKey, Signer};
 pub use label::safe_label;
 pub use line::{SignedAct, read_acts};
+pub use members::{Copied, Progress, duplicate};
 pub use open_act::OpenAct;
 pub use status::{OpenMarker, Status, status};
 pub use time::Timestamp;

@@ -14,7 +14,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::exhibit::ExhibitDir;
 use crate::files::{flush_dir, next_numbered, sha256};
 use crate::marker::{self, RESERVE_BYTES};
+use crate::members::at_work;
 use crate::recovery::{OPEN, claimed, unnamed};
+use crate::sealed::{self, SEAL};
 use crate::{Act, ActDraft, Case, Completion, Error, SignedAct, Signer, left};
 
 /// Files left unfinished that are spelled out as problems; all are among the outputs.
@@ -125,6 +127,16 @@ impl<'a> OpenAct<'a> {
             problems: completion.problems,
             set_aside: unnamed(self.case.dir(), &journal, self.case.public_key())?,
         };
+        sealed::permit(journal.sealed_by, &act.draft.verb)?;
+        if act.draft.verb == SEAL {
+            let own = self.marker_path.file_name();
+            let mut others = at_work(self.case.dir())?;
+            others.retain(|name| own != Some(std::ffi::OsStr::new(name)));
+            if !others.is_empty() {
+                let reason = format!("acts are in progress: {}", others.join(", "));
+                return Err(Error::Refused { reason });
+            }
+        }
         let signed = SignedAct::sign(&act, self.signer)?;
         match journal.append(&signed) {
             Err(error) if error.is_medium_full() => {

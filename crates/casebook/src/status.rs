@@ -28,6 +28,8 @@ pub struct Status {
     pub head: String,
     /// When the last act ended.
     pub last_ended: Option<String>,
+    /// The act that sealed the case, unless a later one opened it again.
+    pub sealed_by: Option<u64>,
     /// Names of the exhibits, in order.
     pub exhibits: Vec<String>,
     /// Acts that have begun and not ended.
@@ -64,6 +66,7 @@ pub fn status(dir: &Path) -> Result<Status, Error> {
         acts: journal.acts,
         head: journal.head.clone(),
         last_ended: journal.last_ended.clone(),
+        sealed_by: journal.sealed_by,
         exhibits: exhibits.into_iter().map(|(_, name)| name).collect(),
         open,
         torn_bytes: journal.size_bytes.saturating_sub(journal.sound_bytes),

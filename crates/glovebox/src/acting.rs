@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use casebook::{ActDraft, Case, Item, Mode, Tool};
+use casebook::{ActDraft, Case, Completion, Item, Mode, Outcome, Tool};
 use guard::{Counters, Disk, Guard};
 use serde_json::{Value, json};
 
@@ -39,7 +39,18 @@ pub(crate) fn host() -> Value {
         "kernel": machine.kernel,
         "kernel_line": machine.kernel_line,
         "image_id": machine.image_id,
+        // A clock that nobody can set, for the start of the act.
+        "boot_id": facts::boot_id(),
+        "since_boot_ms": clock::since_boot_ms(),
     })
+}
+
+/// An act that ends now.
+pub(crate) fn end(guard: &Guard, outcome: Outcome) -> Completion {
+    let mut end = Completion::new(clock::now(), outcome);
+    end.since_boot_ms = clock::since_boot_ms();
+    end.counters_after = counters(guard);
+    end
 }
 
 /// The draft of an act that begins now.

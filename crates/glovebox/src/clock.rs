@@ -31,6 +31,14 @@ pub(crate) fn now() -> Timestamp {
         .expect("1970 can be written in RFC 3339")
 }
 
+/// How long the machine has been running, suspended or not; `None` where the kernel does not tell.
+pub(crate) fn since_boot_ms() -> Option<u64> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    let (seconds, fraction) = text.split_whitespace().next()?.split_once('.')?;
+    let hundredths: u64 = fraction.parse().ok()?;
+    seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(hundredths.checked_mul(10)?)
+}
+
 /// The clock as an act records it.
 pub(crate) fn clock() -> Clock {
     let offset = offset();

@@ -127,6 +127,11 @@ fn variable(folder: &Path, name: &str, vendor: &str) -> Option<Vec<u8>> {
     bytes.get(4..).map(<[u8]>::to_vec)
 }
 
+/// The kernel's name for this start of the machine.
+pub(crate) fn boot_id() -> Option<String> {
+    text("/proc/sys/kernel/random/boot_id")
+}
+
 fn hardware_clock() -> Option<String> {
     let date = text("/sys/class/rtc/rtc0/date")?;
     let time = text("/sys/class/rtc/rtc0/time")?;

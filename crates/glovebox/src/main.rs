@@ -17,6 +17,7 @@ mod opened;
 mod output;
 mod passphrase;
 mod progress;
+mod recording;
 mod session;
 mod target;
 mod verbs;

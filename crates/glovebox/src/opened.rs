@@ -3,17 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use casebook::Item;
 use evidence::address::{Address, Object};
 use evidence::collection::Collection;
 use evidence::fs::tree::{self, LastLink};
 use evidence::fs::{FileSystem, Node, RawPath, View};
-use evidence::stack::{Stack, VolumeId};
+use evidence::stack::{Origin, Stack, VolumeId};
 use evidence::system::{self, System};
 use evidence::volume::Key;
 use guard::Guard;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::{passphrase, target};
+use crate::{acting, passphrase, target};
 
 /// Options of every verb that reads inside evidence
 #[derive(Debug, Clone, clap::Args)]
@@ -65,6 +67,8 @@ pub(crate) struct Opened {
     pub(crate) name: String,
     /// The view asked for.
     pub(crate) view: View,
+    /// Kinds of keys that were tried on encrypted volumes, never the keys.
+    key_kinds: Vec<&'static str>,
 }
 
 /// A tree of files, opened.
@@ -83,12 +87,27 @@ pub(crate) struct Found {
     pub(crate) node: Node,
     /// Its path, or what stands for it.
     pub(crate) path: RawPath,
+    /// What was opened to reach it, as the inputs of an act.
+    pub(crate) inputs: Vec<Item>,
 }
 
 impl Reading {
     /// The view asked for.
     pub(crate) fn view(&self) -> View {
         self.view.into()
+    }
+
+    fn key_kinds(&self) -> Vec<&'static str> {
+        let asked: &[()] = if self.ask_passphrase { &[()] } else { &[] };
+        [
+            ("passphrase", self.volume_passphrase_file.len().saturating_add(asked.len())),
+            ("key file", self.volume_key_file.len()),
+            ("recovery key", self.recovery_key_file.len()),
+        ]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, _)| kind)
+        .collect()
     }
 
     fn keys(&self) -> Result<Vec<Key>, Failure> {
@@ -122,7 +141,8 @@ impl Reading {
         if let Some(collection) = target::collection(&word, guard)? {
             let stack = Stack::examine(&[], &[]);
             let collection = Some(collection);
-            return Ok(Opened { stack, collection, name: word, view: self.view() });
+            let key_kinds = Vec::new();
+            return Ok(Opened { stack, collection, name: word, view: self.view(), key_kinds });
         }
         let keys = self.keys()?;
         let named = target::disk_source(&word, guard)?;
@@ -135,7 +155,8 @@ impl Reading {
             disks.push(other);
         }
         let stack = Stack::examine(&disks, &keys);
-        Ok(Opened { stack, collection: None, name, view: self.view() })
+        let key_kinds = self.key_kinds();
+        Ok(Opened { stack, collection: None, name, view: self.view(), key_kinds })
     }
 
     /// Opens what an address names down to the object; without a path, the root of its volume.
@@ -146,11 +167,53 @@ impl Reading {
         let address = target::address(word);
         let opened = self.open(&address, guard)?;
         let tree = opened.tree(&address)?;
-        tree.find(address.object.as_ref())
+        let inputs = opened.inputs(guard, &[&tree.address]);
+        Ok(Found { inputs, ..tree.find(address.object.as_ref())? })
     }
 }
 
 impl Opened {
+    /// What was opened, as the inputs of an act: disks by model and serial number, volumes that had
+    /// to be unlocked with the kinds of keys tried, and the volumes at these addresses.
+    pub(crate) fn inputs(&self, guard: &Guard, addresses: &[&str]) -> Vec<Item> {
+        let item = |name: &str, size_bytes, facts| Item {
+            name: name.to_owned(),
+            size_bytes,
+            digests: hashing::Digests::default(),
+            facts,
+        };
+        let mut items = Vec::new();
+        if self.collection.is_some() {
+            items.push(item(&self.name, None, json!({ "kind": "collection of files" })));
+        }
+        for layer in &self.stack.layers {
+            match &layer.origin {
+                Origin::Disk => items.push(match target::known_disk(&layer.disk, guard) {
+                    Some(disk) => acting::disk_item(&disk),
+                    None => item(&layer.disk, Some(layer.view.size_bytes), Value::Null),
+                }),
+                Origin::Unlocked { on, by } => {
+                    let facts = json!({ "unlocked": by, "kinds_of_keys_tried": self.key_kinds });
+                    items.push(item(on, Some(layer.view.size_bytes), facts));
+                }
+                Origin::Nested { .. } | Origin::Assembled { .. } => {}
+            }
+        }
+        for address in addresses {
+            let id = self.stack.volumes().find(|id| self.stack.address(*id) == *address);
+            let Some(volume) = id.and_then(|id| self.stack.volume(id)) else { continue };
+            let contents: Vec<Value> = volume
+                .contents
+                .iter()
+                .map(|content| json!({ "kind": format!("{:?}", content.kind), "label": content.label, "uuid": content.uuid }))
+                .collect();
+            let origin = id.and_then(|id| self.stack.origin(id));
+            let facts = json!({ "contents": contents, "origin": origin });
+            items.push(item(address, Some(volume.length_bytes), facts));
+        }
+        items
+    }
+
     /// The installed systems on it.
     pub(crate) fn systems(&self) -> Vec<System> {
         match &self.collection {
@@ -265,6 +328,6 @@ impl Tree {
                 (node, path.clone())
             }
         };
-        Ok(Found { tree: self, node, path })
+        Ok(Found { tree: self, node, path, inputs: Vec::new() })
     }
 }

@@ -3,6 +3,7 @@
 //! The machines are noisy, so contestants take turns and only ratios within one run count; nothing here fails because a
 //! machine is slow.
 
+mod case;
 mod contest;
 mod evidence;
 
@@ -13,6 +14,8 @@ use anyhow::Result;
 pub(crate) enum Command {
     /// Walking, hashing and streaming files of a disk, beside the kernel's mount and The Sleuth Kit
     Evidence(Args),
+    /// Verifying and continuing a case of 100,000 acts
+    Case(Args),
 }
 
 /// How to measure.
@@ -36,5 +39,6 @@ pub(crate) struct Args {
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Evidence(args) => evidence::run(args),
+        Command::Case(args) => case::run(args),
     }
 }

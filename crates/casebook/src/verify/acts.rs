@@ -6,20 +6,57 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use hashing::escape_name;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Place, Recorded, Verification};
 use crate::files::{LineEnd, next_line};
 use crate::line::SignedAct;
-use crate::{Act, Error, PublicKey};
+use crate::{
+    Clock, Error, Item, Mode, Outcome, OutcomeKind, PublicKey, SetAside, Timestamp, Tool, sealed,
+};
 
 /// Lines and bytes held at a time, so that a case of any length takes the same memory.
 const BATCH_LINES: usize = 1024;
 const BATCH_BYTES: usize = 8 << 20;
 
+/// An act as [`crate::Act`] has it; what is not followed up is looked at for its form and not kept.
+/// Reading all of it into memory takes longer than checking its signatures.
+#[derive(Deserialize)]
+struct Entry {
+    number: u64,
+    previous: String,
+    begun: String,
+    verb: String,
+    outcome: Outcome,
+    #[serde(default)]
+    exhibits: Vec<String>,
+    #[serde(default)]
+    outputs: Vec<Item>,
+    #[serde(default)]
+    set_aside: Vec<SetAside>,
+    #[serde(rename = "who")]
+    _who: String,
+    #[serde(rename = "mode")]
+    _mode: Mode,
+    #[serde(rename = "started")]
+    _started: Timestamp,
+    #[serde(rename = "clock")]
+    _clock: Clock,
+    #[serde(rename = "host")]
+    _host: IgnoredAny,
+    #[serde(rename = "tool")]
+    _tool: Tool,
+    #[serde(rename = "arguments")]
+    _arguments: IgnoredAny,
+    #[serde(rename = "ended")]
+    _ended: Timestamp,
+}
+
 /// What one line holds, as far as that can be told from the line alone.
 struct Checked {
     hash: Option<String>,
-    act: Option<Act>,
+    act: Option<Entry>,
     faults: Vec<String>,
 }
 
@@ -124,7 +161,9 @@ fn line_alone(line: &[u8], key: &PublicKey) -> Checked {
     if let Err(reason) = signed.check(key) {
         faults.push(escape_name(reason.as_bytes()));
     }
-    let act = signed.facts().map_err(|reason| faults.push(reason)).ok();
+    let act = serde_json::from_slice::<Entry>(signed.act_bytes());
+    let told = |error| escape_name(format!("act is not readable: {error}").as_bytes());
+    let act = act.map_err(|error| faults.push(told(error))).ok();
     Checked { hash: Some(signed.hash().to_owned()), act, faults }
 }
 
@@ -135,6 +174,7 @@ fn take(checked: Checked, recorded: &mut Recorded, result: &mut Verification) {
     }
     if let Some(act) = checked.act {
         check_order(&act, number, result);
+        check_seal(&act, number, recorded, result);
         collect(act, number, recorded);
     }
     if let Some(hash) = checked.hash {
@@ -142,7 +182,7 @@ fn take(checked: Checked, recorded: &mut Recorded, result: &mut Verification) {
     }
 }
 
-fn check_order(act: &Act, number: u64, result: &mut Verification) {
+fn check_order(act: &Entry, number: u64, result: &mut Verification) {
     if act.number != number {
         let reason = format!("it calls itself act {}, line {number} was expected", act.number);
         result.problem(Place::Act(number), reason);
@@ -154,7 +194,15 @@ fn check_order(act: &Act, number: u64, result: &mut Verification) {
     }
 }
 
-fn collect(act: Act, number: u64, recorded: &mut Recorded) {
+fn check_seal(act: &Entry, number: u64, recorded: &mut Recorded, result: &mut Verification) {
+    if let Err(refusal) = sealed::permit(recorded.sealed_by, &act.verb) {
+        result.problem(Place::Act(number), format!("{refusal}, and no act opened it again"));
+    }
+    let done = act.outcome.result == OutcomeKind::Done;
+    recorded.sealed_by = sealed::after(recorded.sealed_by, number, &act.verb, done);
+}
+
+fn collect(act: Entry, number: u64, recorded: &mut Recorded) {
     for name in act.exhibits {
         recorded.exhibits.entry(name).or_insert(number);
     }

@@ -140,6 +140,8 @@ struct Recorded {
     cut_off: BTreeSet<String>,
     /// Files set aside, with the act that names each.
     set_aside: BTreeMap<String, (u64, SetAside)>,
+    /// The act that sealed the case, unless a later one opened it again.
+    sealed_by: Option<u64>,
     /// Hashes of all markers that have become acts.
     begun: BTreeSet<String>,
 }

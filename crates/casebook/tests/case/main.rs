@@ -2,6 +2,7 @@
 //!
 //! One program for all of it, so that it is linked once.
 
+mod age;
 mod common;
 mod interruption;
 mod minisign;

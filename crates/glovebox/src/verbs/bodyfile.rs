@@ -9,11 +9,14 @@ use evidence::fs::tree::{self, Limits};
 use evidence::fs::{FileSystem, Node, RawPath, View};
 use guard::Guard;
 use hashing::{Algorithm, Algorithms};
+use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::{Opened, Reading, Tree};
 use crate::output::say;
+use crate::recording::{Recording, recorded};
+use crate::session::Chosen;
 use crate::target;
 
 /// Deleted objects listed for one file system.
@@ -41,6 +44,8 @@ pub(crate) struct Args {
     all_views: bool,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Where the lines of one tree go, and what was met.
@@ -48,6 +53,7 @@ struct Writer<'a> {
     out: BufWriter<io::StdoutLock<'a>>,
     problems: u64,
     failure: Option<io::Error>,
+    act: &'a Recording,
 }
 
 impl Writer<'_> {
@@ -60,6 +66,7 @@ impl Writer<'_> {
     fn problem(&mut self, address: &str, problem: &evidence::Problem) {
         self.problems = self.problems.saturating_add(1);
         say(&format!("problem on {address}: {problem}"));
+        self.act.problem(format!("{address}: {problem}"));
     }
 }
 
@@ -69,11 +76,22 @@ impl Args {
     /// # Errors
     /// If the source cannot be opened or standard output cannot be written.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let guard = Guard::connect()?;
+        let arguments = json!({
+            "address": self.address,
+            "md5": self.md5,
+            "deleted": !self.no_deleted,
+            "all_views": self.all_views,
+            "view": self.reading.view(),
+        });
+        recorded(&self.chosen, "bodyfile", &arguments, |guard, act| self.write(guard, act))
+    }
+
+    fn write(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
         let address = target::address(&self.address);
-        let opened = self.reading.open(&address, &guard)?;
-        let mut writer =
-            Writer { out: BufWriter::new(io::stdout().lock()), problems: 0, failure: None };
+        let opened = self.reading.open(&address, guard)?;
+        act.inputs(opened.inputs(guard, &[]));
+        let out = BufWriter::new(io::stdout().lock());
+        let mut writer = Writer { out, problems: 0, failure: None, act };
         if address.label.is_some() || address.object.is_some() || opened.collection.is_some() {
             let found = opened.tree(&address)?.find(address.object.as_ref())?;
             let whole = address.object.is_none();
@@ -103,6 +121,7 @@ impl Args {
                 Err(failure) => {
                     writer.problems = writer.problems.saturating_add(1);
                     say(&format!("problem: {}", failure.text()));
+                    writer.act.problem(failure.text());
                     continue;
                 }
             };

@@ -5,11 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use evidence::EvidenceError;
 use evidence::fs::content::{self, Piece, Which};
 use guard::Guard;
+use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::Reading;
 use crate::output::say;
+use crate::recording::{Recording, recorded};
+use crate::session::Chosen;
 
 /// Write a file on evidence to standard output
 ///
@@ -26,6 +29,8 @@ pub(crate) struct Args {
     stream: Option<String>,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// Either side of the copy can fail.
@@ -46,8 +51,17 @@ impl Args {
     /// # Errors
     /// If there is no such file or it cannot be read at all.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let guard = Guard::connect()?;
-        let found = self.reading.find(&self.address, &guard)?;
+        let arguments = json!({
+            "address": self.address,
+            "stream": self.stream,
+            "view": self.reading.view(),
+        });
+        recorded(&self.chosen, "cat", &arguments, |guard, act| self.write(guard, act))
+    }
+
+    fn write(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
+        let mut found = self.reading.find(&self.address, guard)?;
+        act.inputs(std::mem::take(&mut found.inputs));
         let fs = &*found.tree.fs;
         // A link given by its own name is followed inside its tree, as cat does.
         let node =
@@ -86,10 +100,12 @@ impl Args {
         };
         out.flush()?;
         for hole in &holes {
-            say(&format!(
-                "problem: {}: {} bytes at {} could not be read and are zeros here: {}",
+            let text = format!(
+                "{}: {} bytes at {} could not be read and are zeros here: {}",
                 found.path, hole.length_bytes, hole.offset_bytes, hole.why
-            ));
+            );
+            say(&format!("problem: {text}"));
+            act.problem(text);
         }
         Ok(if holes.is_empty() { Exit::Clean } else { Exit::Partial })
     }

@@ -7,12 +7,15 @@ use evidence::fs::tree::{self, Limits};
 use evidence::fs::{Attribute, FileKind};
 use evidence::{Problem, Time};
 use guard::Guard;
+use serde_json::json;
 
 use crate::entry::{Entry, Trouble, problem_at};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::Reading;
 use crate::output::{Colour, Format, paint};
+use crate::recording::{Recording, recorded};
+use crate::session::Chosen;
 
 /// Find files on evidence by name, type, times, owner, rights or size
 ///
@@ -69,6 +72,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     reading: Reading,
     #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
     format: Format,
 }
 
@@ -107,8 +112,14 @@ impl Args {
     /// If there is no such tree, or a condition makes no sense.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let selection = self.selection()?;
-        let guard = Guard::connect()?;
-        let found = self.reading.find(&self.address, &guard)?;
+        let arguments = json!({ "address": self.address, "view": self.reading.view() });
+        let work = |guard: &Guard, act: &Recording| self.find(&selection, guard, act);
+        recorded(&self.chosen, "find", &arguments, work)
+    }
+
+    fn find(&self, selection: &Selection, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
+        let mut found = self.reading.find(&self.address, guard)?;
+        act.inputs(std::mem::take(&mut found.inputs));
         let (fs, volume) = (&*found.tree.fs, found.tree.address.as_str());
         let owners = fs.conventions().owners;
         let mut problems: Vec<Problem> = fs.problems().to_vec();
@@ -132,6 +143,7 @@ impl Args {
         }
         problems.extend(met);
         for problem in &problems {
+            act.problem(problem);
             self.format.record("problem", &Trouble { volume, problem }, || {
                 paint(&format!("problem: {problem}"), Colour::Yellow)
             })?;

@@ -5,12 +5,15 @@ use evidence::fs::RawPath;
 use evidence::map::origin_text;
 use guard::Guard;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::entry::{Entry, Trouble, problem_at};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::{Found, Opened, Reading};
 use crate::output::{Colour, Format, paint, size, table};
+use crate::recording::{Recording, recorded};
+use crate::session::Chosen;
 use crate::target;
 
 /// List the volumes of a disk, or a directory on evidence
@@ -27,6 +30,8 @@ pub(crate) struct Args {
     address: String,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    chosen: Chosen,
     #[command(flatten)]
     format: Format,
 }
@@ -46,17 +51,23 @@ impl Args {
     /// # Errors
     /// If there is no such source or directory.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let guard = Guard::connect()?;
-        let address = target::address(&self.address);
-        let opened = self.reading.open(&address, &guard)?;
-        if address.label.is_none() && address.object.is_none() && opened.collection.is_none() {
-            return self.volumes(&opened);
-        }
-        let found = opened.tree(&address)?.find(address.object.as_ref())?;
-        self.directory(&found)
+        let arguments = json!({ "address": self.address, "view": self.reading.view() });
+        recorded(&self.chosen, "ls", &arguments, |guard, act| self.list(guard, act))
     }
 
-    fn volumes(&self, opened: &Opened) -> Result<Exit, Failure> {
+    fn list(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
+        let address = target::address(&self.address);
+        let opened = self.reading.open(&address, guard)?;
+        if address.label.is_none() && address.object.is_none() && opened.collection.is_none() {
+            act.inputs(opened.inputs(guard, &[]));
+            return self.volumes(&opened, act);
+        }
+        let tree = opened.tree(&address)?;
+        act.inputs(opened.inputs(guard, &[&tree.address]));
+        self.directory(&tree.find(address.object.as_ref())?, act)
+    }
+
+    fn volumes(&self, opened: &Opened, act: &Recording) -> Result<Exit, Failure> {
         let stack = &opened.stack;
         let mut rows = Vec::new();
         for id in stack.volumes() {
@@ -100,6 +111,7 @@ impl Args {
         let mut exit = if stack.closed.is_empty() { Exit::Clean } else { Exit::Partial };
         for (address, problem) in stack.problems() {
             exit = Exit::Partial;
+            act.problem(format!("{address}: {problem}"));
             self.format.record("problem", &Trouble { volume: &address, problem }, || {
                 paint(&format!("problem on {address}: {problem}"), Colour::Yellow)
             })?;
@@ -107,7 +119,7 @@ impl Args {
         Ok(exit)
     }
 
-    fn directory(&self, found: &Found) -> Result<Exit, Failure> {
+    fn directory(&self, found: &Found, act: &Recording) -> Result<Exit, Failure> {
         let (fs, volume) = (&*found.tree.fs, found.tree.address.as_str());
         let owners = fs.conventions().owners;
         let itself = fs.metadata(found.node)?;
@@ -131,6 +143,7 @@ impl Args {
             }
         }
         for problem in &problems {
+            act.problem(problem);
             self.format.record("problem", &Trouble { volume, problem }, || {
                 paint(&format!("problem: {problem}"), Colour::Yellow)
             })?;

@@ -3,12 +3,15 @@
 use evidence::map::{self, Detail, Owner, Run, origin_text};
 use guard::Guard;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::entry::Trouble;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::{Opened, Reading};
 use crate::output::{Colour, Format, paint, size, table};
+use crate::recording::{Recording, recorded};
+use crate::session::Chosen;
 use crate::target;
 
 /// Show what every sector range of a disk is
@@ -29,6 +32,8 @@ pub(crate) struct Args {
     sector: Option<u64>,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    chosen: Chosen,
     #[command(flatten)]
     format: Format,
 }
@@ -54,13 +59,23 @@ impl Args {
     /// # Errors
     /// If the source cannot be opened.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let guard = Guard::connect()?;
+        let arguments = json!({
+            "source": self.source,
+            "allocation": self.allocation,
+            "byte": self.byte,
+            "sector": self.sector,
+        });
+        recorded(&self.chosen, "map", &arguments, |guard, act| self.show(guard, act))
+    }
+
+    fn show(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
         let address = target::address(&self.source);
         if address.label.is_some() || address.object.is_some() {
             return Err(Failure::new("a map is of a whole disk")
                 .hint(format!("glovebox map {}", String::from_utf8_lossy(&address.source))));
         }
-        let opened = self.reading.open(&address, &guard)?;
+        let opened = self.reading.open(&address, guard)?;
+        act.inputs(opened.inputs(guard, &[]));
         if opened.collection.is_some() {
             return Err(Failure::new(format!("{} is a collection of files, no disk", opened.name)));
         }
@@ -72,11 +87,11 @@ impl Args {
         let at = self.byte.or_else(|| Some(self.sector?.saturating_mul(sector_bytes)));
         match at {
             Some(offset) => self.owner(&opened, offset),
-            None => self.ranges(&opened),
+            None => self.ranges(&opened, act),
         }
     }
 
-    fn ranges(&self, opened: &Opened) -> Result<Exit, Failure> {
+    fn ranges(&self, opened: &Opened, act: &Recording) -> Result<Exit, Failure> {
         let detail = if self.allocation { Detail::Allocation } else { Detail::Volumes };
         let mut exit = Exit::Clean;
         for (number, layer) in opened.stack.layers.iter().enumerate() {
@@ -114,6 +129,7 @@ impl Args {
             }
             for problem in layer.view.problems().chain(&layer.problems).chain(&problems) {
                 exit = Exit::Partial;
+                act.problem(format!("{name}: {problem}"));
                 self.format.record("problem", &Trouble { volume: &name, problem }, || {
                     paint(&format!("problem: {problem}"), Colour::Yellow)
                 })?;

@@ -4,12 +4,15 @@ use evidence::fs::{Detail, Extent, Stored, Stream, Xattr};
 use evidence::{Time, escape_bytes};
 use guard::Guard;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::entry::{Entry, word};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::Reading;
 use crate::output::{Colour, Format, paint, table};
+use crate::recording::{Recording, recorded};
+use crate::session::Chosen;
 
 /// Show everything recorded about a file on evidence
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,8 @@ pub(crate) struct Args {
     address: String,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    chosen: Chosen,
     #[command(flatten)]
     format: Format,
 }
@@ -62,8 +67,13 @@ impl Args {
     /// # Errors
     /// If there is no such object.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let guard = Guard::connect()?;
-        let found = self.reading.find(&self.address, &guard)?;
+        let arguments = json!({ "address": self.address, "view": self.reading.view() });
+        recorded(&self.chosen, "stat", &arguments, |guard, act| self.show(guard, act))
+    }
+
+    fn show(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
+        let mut found = self.reading.find(&self.address, guard)?;
+        act.inputs(std::mem::take(&mut found.inputs));
         let fs = &*found.tree.fs;
         let metadata = fs.metadata(found.node)?;
         let entry = Entry::new(&found.tree.address, fs, &found.path, &metadata);
@@ -98,6 +108,9 @@ impl Args {
             details,
             problems,
         };
+        for problem in &whole.problems {
+            act.problem(problem);
+        }
         self.format.record("stat", &whole, || text(&whole))?;
         Ok(if whole.problems.is_empty() { Exit::Clean } else { Exit::Partial })
     }

@@ -1,0 +1,128 @@
+//! An act around a verb that reads: begun before the evidence is opened, ended whatever happens.
+//!
+//! With a case in use, looking is an act too: what was looked at, through which volume of which
+//! disk, opened with what kind of key, and how it ended. Without one nothing is recorded and
+//! nothing refused. A case that is in use and cannot take the act stops the verb before it reads:
+//! better not to look than to look unrecorded.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use casebook::{Case, Item, OpenAct, Outcome, OutcomeKind, Signer};
+use guard::Guard;
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::say;
+use crate::session::Chosen;
+use crate::acting;
+
+/// Problems spelled out in an act; the verb itself shows all of them.
+const SPELLED_OUT: usize = 100;
+
+/// What a verb learns on its way and its act should hold.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    inputs: Vec<Item>,
+    problems: Vec<String>,
+    further_problems: u64,
+}
+
+/// The act of a verb; empty without a case.
+#[derive(Clone, Default)]
+pub(crate) struct Recording {
+    notes: Arc<Mutex<Notes>>,
+    act: Arc<Mutex<Option<OpenAct<'static>>>>,
+}
+
+impl Recording {
+    /// Disks, images and volumes that were opened.
+    pub(crate) fn inputs(&self, items: Vec<Item>) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).inputs.extend(items);
+    }
+
+    /// Something that could not be read.
+    pub(crate) fn problem(&self, text: impl ToString) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.problems.len() < SPELLED_OUT {
+            notes.problems.push(text.to_string());
+        } else {
+            notes.further_problems = notes.further_problems.saturating_add(1);
+        }
+    }
+
+    fn finish(&self, guard: &Guard, outcome: Outcome) -> Result<(), Failure> {
+        let act = self.act.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(act) = act else { return Ok(()) };
+        let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut end = acting::end(guard, outcome);
+        end.inputs = notes.inputs;
+        end.problems = notes.problems;
+        if notes.further_problems > 0 {
+            end.problems.push(format!("{} further problems", notes.further_problems));
+        }
+        act.finish(end)?;
+        Ok(())
+    }
+}
+
+/// Does the work of a verb as an act of the case in use, if there is one.
+///
+/// # Errors
+/// Those of the work; and if the case in use cannot take the act.
+pub(crate) fn recorded(
+    chosen: &Chosen,
+    verb: &str,
+    arguments: &Value,
+    work: impl FnOnce(&Guard, &Recording) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let guard = Guard::connect()?;
+    let recording = Recording::default();
+    if chosen.path().is_none() {
+        return work(&guard, &recording);
+    }
+    let (case, signer) = chosen.open()?;
+    // One verb is one run of the program: case and key live as long as it does, so that the
+    // handler of Ctrl-C can end the act from its own thread.
+    let case: &'static Case = Box::leak(Box::new(case));
+    let signer: &'static Signer = Box::leak(Box::new(signer));
+    let mut arguments = arguments.clone();
+    if let Value::Object(fields) = &mut arguments {
+        // Keys and passphrases are only ever named by file on the command line.
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        fields.insert("words".to_owned(), json!(words));
+    }
+    let draft = acting::draft(&acting::who(case), &guard, verb, arguments, Vec::new())?;
+    let act = case.begin(draft, signer)?;
+    *recording.act.lock().unwrap_or_else(PoisonError::into_inner) = Some(act);
+    let stopped = recording.clone();
+    ctrlc::set_handler(move || {
+        let outcome = Outcome::new(OutcomeKind::Interrupted, "stopped by the examiner");
+        let ended = Guard::connect()
+            .map_err(Failure::from)
+            .and_then(|guard| stopped.finish(&guard, outcome));
+        if let Err(failure) = ended {
+            say(&format!("The case could not take the record of this: {}", failure.text()));
+        }
+        std::process::exit(2);
+    })?;
+    let result = work(&guard, &recording);
+    let outcome = match &result {
+        Ok(Exit::Clean) => Outcome::done(),
+        Ok(Exit::Findings) => Outcome::new(OutcomeKind::Done, "with findings"),
+        Ok(Exit::Partial) => Outcome::new(OutcomeKind::Partial, "parts could not be read"),
+        Ok(Exit::NotDone) => Outcome::new(OutcomeKind::Failed, "not done"),
+        Err(failure) if failure.is_broken_pipe() => {
+            Outcome::new(OutcomeKind::Interrupted, "the reader of the output stopped reading")
+        }
+        Err(failure) => Outcome::new(OutcomeKind::Failed, failure.text()),
+    };
+    match (recording.finish(&guard, outcome), result) {
+        (Ok(()), result) => result,
+        (Err(unrecorded), Ok(_)) => Err(unrecorded.while_doing("recording the act")),
+        (Err(unrecorded), Err(failure)) => {
+            say(&format!("The case could not take the record of this: {}", unrecorded.text()));
+            Err(failure)
+        }
+    }
+}
