@@ -71,6 +71,7 @@ impl Tool {
             }
             Self::Benchmarks => &[("python3", "python3"), ("time", "/usr/bin/time")],
             Self::Oracles => &[
+                ("age", "age"),
                 ("btrfs-progs", "mkfs.btrfs"),
                 ("cryptsetup-bin", "cryptsetup"),
                 ("dosfstools", "mkfs.fat"),

@@ -11,11 +11,11 @@ use casebook::{Case, Item, OpenAct, Outcome, OutcomeKind, Signer};
 use guard::Guard;
 use serde_json::{Value, json};
 
+use crate::acting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::session::Chosen;
-use crate::acting;
 
 /// Problems spelled out in an act; the verb itself shows all of them.
 const SPELLED_OUT: usize = 100;

@@ -4,7 +4,9 @@
 
 mod age;
 mod common;
+mod exchange;
 mod interruption;
 mod minisign;
+mod people;
 mod power_cut;
 mod tamper;
