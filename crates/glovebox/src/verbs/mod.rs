@@ -11,6 +11,7 @@ pub(crate) mod image;
 pub(crate) mod ls;
 pub(crate) mod map;
 pub(crate) mod power;
+pub(crate) mod report;
 pub(crate) mod stat;
 pub(crate) mod survey;
 pub(crate) mod triage;

@@ -1,0 +1,233 @@
+//! An act as the report shows it, read tolerantly: a verb or field of another version is shown, never dropped.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use casebook::SignedAct;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{Moment, Text};
+
+/// Acts kept from the beginning and from the end of the list; those between are counted by verb.
+const KEPT_AT_EACH_END: usize = 1000;
+/// Verbs counted apart.
+const VERBS_AT_MOST: usize = 200;
+/// Values shown of one act, and problems spelled out.
+const VALUES_AT_MOST: usize = 40;
+const PROBLEMS_AT_MOST: usize = 5;
+
+/// An act taken apart.
+pub(crate) struct ActView {
+    /// Its line in the list, from 1.
+    pub(crate) line: u64,
+    pub(crate) hash: String,
+    value: Value,
+}
+
+impl ActView {
+    pub(crate) fn new(line: u64, signed: &SignedAct) -> Self {
+        // What cannot be read as JSON (nested too deeply, say) still is an act with a number and a hash.
+        let value = serde_json::from_slice(signed.act_bytes()).unwrap_or(Value::Null);
+        Self { line, hash: signed.hash().to_owned(), value }
+    }
+
+    pub(crate) fn get(&self, field: &str) -> &Value {
+        self.value.get(field).unwrap_or(&Value::Null)
+    }
+
+    pub(crate) fn str(&self, field: &str) -> &str {
+        self.get(field).as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn text(&self, field: &str) -> Text {
+        shown(self.get(field))
+    }
+
+    pub(crate) fn list(&self, field: &str) -> &[Value] {
+        self.get(field).as_array().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn moment(&self, field: &str) -> Option<Moment> {
+        Moment::parse(self.str(field))
+    }
+
+    pub(crate) fn is_readable(&self) -> bool {
+        self.value.is_object()
+    }
+}
+
+/// A JSON value as one text; a string without its quotes.
+pub(crate) fn shown(value: &Value) -> Text {
+    match value {
+        Value::Null => Text::default(),
+        Value::String(text) => Text::new(text),
+        other => Text::new(&other.to_string()),
+    }
+}
+
+/// The fields of an object as name and text, bounded, without those that say nothing.
+pub(crate) fn fields(value: &Value) -> Vec<(Text, Text)> {
+    let Some(object) = value.as_object() else {
+        let text = shown(value);
+        return if text.is_empty() { Vec::new() } else { vec![(Text::new("value"), text)] };
+    };
+    let mut all = Vec::new();
+    let mut more = 0_usize;
+    for (name, value) in object.iter().filter(|(_, value)| !is_empty(value)) {
+        // One level of nesting is spelled out; what lies deeper stays JSON.
+        match value {
+            Value::Object(inner) => {
+                for (part, value) in inner.iter().filter(|(_, value)| !is_empty(value)) {
+                    put(&mut all, &mut more, &format!("{name} {part}"), value);
+                }
+            }
+            other => put(&mut all, &mut more, name, other),
+        }
+    }
+    if more > 0 {
+        all.push((Text::new("further fields"), Text::new(&more.to_string())));
+    }
+    all
+}
+
+fn put(all: &mut Vec<(Text, Text)>, more: &mut usize, name: &str, value: &Value) {
+    if all.len() >= VALUES_AT_MOST {
+        *more = more.saturating_add(1);
+        return;
+    }
+    let plain = |list: &[Value]| list.iter().all(|one| one.is_string() || one.is_number());
+    let text = match value {
+        Value::Array(list) if plain(list) => {
+            let words: Vec<String> =
+                list.iter().take(VALUES_AT_MOST).map(|one| shown(one).raw().to_owned()).collect();
+            let left = list.len().saturating_sub(words.len());
+            let ending = if left > 0 { format!(", and {left} more") } else { String::new() };
+            Text::new(&format!("{}{ending}", words.join(", ")))
+        }
+        other => shown(other),
+    };
+    all.push((Text::new(name), text));
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        _ => false,
+    }
+}
+
+/// One act in the report's list.
+#[derive(Debug, Clone, Serialize)]
+pub struct ActLine {
+    /// Its place in the list, from 1.
+    pub number: u64,
+    /// SHA-256 of the act.
+    pub hash: String,
+    /// The verb of the command line.
+    pub verb: Text,
+    /// Who acted.
+    pub who: Text,
+    /// `boot`, `live` or `desk`.
+    pub mode: Text,
+    /// When it began, as recorded.
+    pub started: Text,
+    /// When it ended, as recorded.
+    pub ended: Text,
+    /// `done`, `partial`, `failed`, `interrupted`.
+    pub result: Text,
+    /// The outcome's sentence.
+    pub outcome: Text,
+    /// Its arguments: name and value.
+    pub arguments: Vec<(Text, Text)>,
+    /// What was read.
+    pub inputs: Vec<Text>,
+    /// What was written.
+    pub outputs: Vec<Text>,
+    /// The first problems.
+    pub problems: Vec<Text>,
+    /// All problems.
+    pub problems_in_all: usize,
+}
+
+impl ActLine {
+    fn new(act: &ActView) -> Self {
+        let names = |field: &str| {
+            act.list(field)
+                .iter()
+                .take(VALUES_AT_MOST)
+                .map(|item| shown(item.get("name").unwrap_or(item)))
+                .collect()
+        };
+        let outcome = act.get("outcome");
+        let part = |name: &str| shown(outcome.get(name).unwrap_or(&Value::Null));
+        let unreadable = Text::new("this act cannot be taken apart; it stands in acts.jsonl");
+        Self {
+            number: act.line,
+            hash: act.hash.clone(),
+            verb: act.text("verb"),
+            who: act.text("who"),
+            mode: act.text("mode"),
+            started: act.text("started"),
+            ended: act.text("ended"),
+            result: part("result"),
+            outcome: if act.is_readable() { part("text") } else { unreadable },
+            arguments: fields(act.get("arguments")),
+            inputs: names("inputs"),
+            outputs: names("outputs"),
+            problems: act.list("problems").iter().take(PROBLEMS_AT_MOST).map(shown).collect(),
+            problems_in_all: act.list("problems").len(),
+        }
+    }
+}
+
+/// The acts: those of both ends, and what stands between by verb.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Acts {
+    /// How many there are.
+    pub total: u64,
+    /// How many of each verb, and of each verb and outcome.
+    pub by_verb: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The first ones.
+    #[serde(skip)]
+    pub first: Vec<ActLine>,
+    /// The last ones, after those that are only counted.
+    #[serde(skip)]
+    pub last: VecDeque<ActLine>,
+}
+
+impl Acts {
+    pub(crate) fn take(&mut self, act: &ActView) {
+        self.total = self.total.saturating_add(1);
+        let line = ActLine::new(act);
+        let verb = Text::new(act.str("verb")).plain();
+        let verb = if self.by_verb.len() < VERBS_AT_MOST || self.by_verb.contains_key(&verb) {
+            verb
+        } else {
+            "(other verbs)".to_owned()
+        };
+        let result = match line.result.raw() {
+            known @ ("done" | "partial" | "failed" | "interrupted") => known,
+            _ => "unknown",
+        };
+        let count = self.by_verb.entry(verb).or_default().entry(result.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        if self.first.len() < KEPT_AT_EACH_END {
+            self.first.push(line);
+        } else {
+            if self.last.len() >= KEPT_AT_EACH_END {
+                self.last.pop_front();
+            }
+            self.last.push_back(line);
+        }
+    }
+
+    /// Acts that are counted and not listed.
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        let listed = self.first.len().saturating_add(self.last.len());
+        self.total.saturating_sub(u64::try_from(listed).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,7 @@
+//! Reports of whole cases, judged by parsers that are not ours.
+
+mod common;
+mod content;
+mod inert;
+mod judged;
+mod page;
