@@ -73,6 +73,7 @@ impl Tool {
             Self::Oracles => &[
                 ("age", "age"),
                 ("btrfs-progs", "mkfs.btrfs"),
+                ("chromium", "chromium"),
                 ("cryptsetup-bin", "cryptsetup"),
                 ("dosfstools", "mkfs.fat"),
                 ("e2fsprogs", "debugfs"),

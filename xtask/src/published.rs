@@ -20,6 +20,8 @@ pub(crate) struct Published {
     pub(crate) python: PathBuf,
     /// The interpreter that has pyaff4 installed.
     pub(crate) aff4_python: PathBuf,
+    /// The program that judges CASE/UCO.
+    pub(crate) case_validate: PathBuf,
 }
 
 /// Fetches what is not there yet.
@@ -27,9 +29,10 @@ pub(crate) fn fetch() -> Result<Published> {
     let root = files::project_root()?;
     let lists = root.join("tests/fixtures");
     let (images, judge) = (lists.join("published.txt"), lists.join("judge.txt"));
+    let judge_of_cases = lists.join("judge-case.txt");
     let aff4 = lists.join("judge_aff4.txt");
     let mut key = Sha256::new();
-    for list in [&images, &judge, &aff4] {
+    for list in [&images, &judge, &aff4, &judge_of_cases] {
         key.update(std::fs::read(list).with_context(|| format!("reading {}", list.display()))?);
     }
     let name: String = key.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -49,7 +52,9 @@ pub(crate) fn fetch() -> Result<Published> {
     // pyaff4 names versions of its needs that no longer build: the list has those that work.
     let aff4_python =
         interpreter(&parent.join(format!("{name}.aff4.venv")), &aff4, &["--no-deps"])?;
-    Ok(Published { folder, python, aff4_python })
+    let case_python = interpreter(&parent.join(format!("{name}.case.venv")), &judge_of_cases, &[])?;
+    let case_validate = case_python.with_file_name("case_validate");
+    Ok(Published { folder, python, aff4_python, case_validate })
 }
 
 /// An interpreter with the packages of a list, made if it is not there yet.
@@ -99,6 +104,7 @@ impl Published {
         vec![
             ("GLOVEBOX_PUBLISHED", self.folder.clone()),
             ("GLOVEBOX_JUDGE_PYTHON", self.python.clone()),
+            ("GLOVEBOX_CASE_VALIDATE", self.case_validate.clone()),
             ("GLOVEBOX_AFF4_PYTHON", self.aff4_python.clone()),
             ("GLOVEBOX_JUDGE_WALK", root.join("tests/fixtures/dissect_walk.py")),
             ("DISSECT_VOLUME_DATA", data("dissect_volume-")),

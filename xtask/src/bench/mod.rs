@@ -6,6 +6,7 @@
 mod case;
 mod contest;
 mod evidence;
+mod report;
 
 use anyhow::Result;
 
@@ -16,6 +17,8 @@ pub(crate) enum Command {
     Evidence(Args),
     /// Verifying and continuing a case of 100,000 acts
     Case(Args),
+    /// Reporting on a case of 100,000 acts and a million findings
+    Report(Args),
 }
 
 /// How to measure.
@@ -40,5 +43,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Evidence(args) => evidence::run(args),
         Command::Case(args) => case::run(args),
+        Command::Report(args) => report::run(args),
     }
 }

@@ -22,9 +22,10 @@ from html.parser import HTMLParser
 class P(HTMLParser):
     def __init__(self):
         super().__init__(convert_charrefs=True)
-        self.tags, self.attrs, self.links, self.text, self.stack, self.bad = set(), set(), [], [], [], []
+        self.tags, self.attrs, self.links, self.text, self.stack, self.bad, self.headings = set(), set(), [], [], [], [], []
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
+        if len(tag) == 2 and tag[0] == "h" and tag[1].isdigit(): self.headings.append(int(tag[1]))
         for name, value in attrs:
             self.attrs.add(name)
             if name in ("href", "src", "action", "data", "xlink:href", "srcset", "poster"): self.links.append(value)
@@ -35,7 +36,7 @@ class P(HTMLParser):
     def handle_data(self, data): self.text.append(data)
     def handle_comment(self, data): self.bad.append("comment")
 p = P(); p.feed(sys.stdin.buffer.read().decode("utf-8")); p.close()
-print(json.dumps({"tags": sorted(p.tags), "attrs": sorted(p.attrs), "links": p.links, "left": p.stack, "bad": p.bad,
+print(json.dumps({"tags": sorted(p.tags), "attrs": sorted(p.attrs), "links": p.links, "left": p.stack, "bad": p.bad, "headings": p.headings,
     "text": "".join(p.text)}))
 "##;
 
