@@ -21,6 +21,8 @@ use crate::target;
 
 /// Deleted objects listed for one file system.
 const MAX_DELETED: usize = 1_000_000;
+/// Lines written together; the standard output takes each piece by itself.
+const OUTPUT_BYTES: usize = 64 * 1024;
 
 /// Write the times of every file as a bodyfile (The Sleuth Kit 3)
 ///
@@ -90,7 +92,7 @@ impl Args {
         let address = target::address(&self.address);
         let opened = self.reading.open(&address, guard)?;
         act.inputs(opened.inputs(guard, &[]));
-        let out = BufWriter::new(io::stdout().lock());
+        let out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
         let mut writer = Writer { out, problems: 0, failure: None, act };
         if address.label.is_some() || address.object.is_some() || opened.collection.is_some() {
             let found = opened.tree(&address)?.find(address.object.as_ref())?;
