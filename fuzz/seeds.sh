@@ -3,7 +3,7 @@
 # xorriso, genisoimage, qemu-img and ewfacquire.
 set -eu
 cd "$(dirname "$0")"
-mkdir -p corpus/ext corpus/partition corpus/probe corpus/text corpus/fat corpus/exfat corpus/iso9660 corpus/ntfs corpus/registry
+mkdir -p corpus/ext corpus/partition corpus/probe corpus/text corpus/fat corpus/exfat corpus/iso9660 corpus/ntfs corpus/registry corpus/list
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 mkdir -p "$work/tree/etc"
@@ -36,6 +36,13 @@ printf '\003*/5 * * * * root x\n@reboot root y\nA=b\n' > corpus/text/cron
 printf '\004[Unit]\nA=b \\\n c\n' > corpus/text/unit
 printf '\005Package: a\nStatus: install ok installed\nConffiles:\n /etc/a 0123\n\n' > corpus/text/status
 printf '\0060123456789abcdef0123456789abcdef  usr/bin/a\n' > corpus/text/md5sums
+digits=d41d8cd98f00b204e9800998ecf8427e
+printf '\000%s  a\n\\%s  b\\nc\n' "$digits" "$digits" > corpus/list/sum
+printf '\000MD5 (a (b)) = %s\n' "$digits" > corpus/list/tag
+printf '\000%%%%%%%% HASHDEEP-1.0\n%%%%%%%% size,md5,filename\n## x\n0,%s,./a,b\n' "$digits" > corpus/list/hashdeep
+printf '\000#mtree\n/set type=file\n. type=dir\nd type=dir\na\\040b size=0 \\\n md5=%s\n..\n./l type=link link=a\n' "$digits" > corpus/list/mtree
+printf '\000{"format":"glovebox-manifest","version":1}\n{"path":"a","type":"file","size_bytes":0,"digests":{"md5":"%s"}}\n' "$digits" > corpus/list/manifest
+printf '\001"SHA-1","MD5","FileName"\r\n"","%s","a,""b"\r\n' "$digits" > corpus/list/nsrl
 head -c 3000 /dev/urandom > "$work/tree/etc/a long name for a file"
 for bits in 12 16 32; do
     rm -f "corpus/fat/fat$bits"

@@ -1,8 +1,35 @@
-//! Digests in one pass, trees, and manifests.
+//! Digests in one pass, trees, lists of digests and sets of known ones.
 //!
-//! SHA-256 is always computed, because every record of a case names its bytes by it; other digests
-//! are computed beside it from the same read, never from a second one. The crate has no clock, no
-//! terminal and no randomness: the same bytes give the same manifest.
+//! SHA-256 is computed unless [`Algorithms::exactly`] was asked for others, because every record of a case
+//! names its bytes by it; further digests come from the same read, never from a second one. MD5 and SHA-256
+//! together cost what MD5 costs where the processor has SHA instructions. The crate has no clock, no terminal
+//! and no randomness: the same bytes give the same list.
+//!
+//! ```
+//! use hashing::{Algorithm, Algorithms, Form, Manifest, MultiHasher};
+//!
+//! # fn main() -> Result<(), hashing::Error> {
+//! // Once, before anything depends on it: the published answers.
+//! hashing::ensure_tested()?;
+//!
+//! // Several digests of one stream, with a stop in between.
+//! let wanted = Algorithms::sha256().with(Algorithm::Md5);
+//! let mut hasher = MultiHasher::new(&wanted);
+//! hasher.update(b"a");
+//! let saved = hasher.state();
+//! let mut hasher = MultiHasher::from_state(&saved)?;
+//! hasher.update(b"bc");
+//! let digests = hasher.finish();
+//! assert_eq!(digests.of(Algorithm::Md5).unwrap().to_hex(), "900150983cd24fb0d6963f7d28e17f72");
+//!
+//! // A list somebody else made, in whatever form, and what differs from it.
+//! let listed = Manifest::from_any_form(b"MD5 (a) = 900150983cd24fb0d6963f7d28e17f72\n", Algorithm::Sha256);
+//! assert_eq!(listed.form, Form::Tag);
+//! let changes = hashing::compare(&listed.manifest, &Manifest::new());
+//! assert_eq!(changes.changes.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -45,4 +72,6 @@ pub use list::{Form, Listed, Written};
 pub use manifest::{Content, Entry, Manifest, SpecialKind};
 pub use name::escape_name;
 pub use selftest::{ensure_tested, self_test};
-pub use tree::{Boundary, Problem, TreeOptions, TreeReport, digest_tree, digest_tree_in_pieces};
+pub use tree::{
+    Boundary, Problem, TreeOptions, TreeReport, digest_paths, digest_tree, digest_tree_in_pieces,
+};

@@ -107,6 +107,52 @@ pub fn digest_tree_in_pieces(
     digest_tree_with(root, options, Some(piece_bytes))
 }
 
+/// Digests what a list names, each path taken from `base`; what is not there is left out of the report.
+///
+/// Links are recorded and not followed, as in a tree.
+///
+/// # Errors
+/// Only when `base` cannot be opened.
+pub fn digest_paths<'a>(
+    base: &Path,
+    paths: impl IntoIterator<Item = &'a [u8]>,
+    options: &TreeOptions,
+) -> Result<TreeReport, Error> {
+    let failed = |source: Errno| Error::Io {
+        action: "opening",
+        path: base.to_path_buf(),
+        source: source.into(),
+    };
+    let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
+    let descriptor = rustix::fs::openat(CWD, base, flags, Mode::empty()).map_err(failed)?;
+    let directory = Arc::new(Directory { descriptor, relative: Vec::new() });
+    let wanted =
+        Wanted { algorithms: &options.algorithms, piece_bytes: None, threads: options.threads };
+    let mut lister =
+        Lister { root: base.to_path_buf(), device: None, report: TreeReport::default() };
+    lister.read_beside(&wanted, |lister, batches| {
+        let mut names = Vec::new();
+        for path in paths {
+            let Ok(name) = CString::new(path) else {
+                lister.problem(path.to_vec(), "naming", Errno::INVAL);
+                continue;
+            };
+            match examine(&directory, &name).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+                Ok(FileType::RegularFile) => names.push(name),
+                Ok(kind) => lister.note(&directory, &name, kind),
+                Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(error) => lister.problem(path.to_vec(), "examining", error),
+            }
+            if names.len() >= BATCH {
+                let names = std::mem::take(&mut names);
+                let _ended = batches.send(Batch { directory: Arc::clone(&directory), names });
+            }
+        }
+        let _ended = batches.send(Batch { directory: Arc::clone(&directory), names });
+    });
+    Ok(lister.into_report())
+}
+
 fn digest_tree_with(
     root: &Path,
     options: &TreeOptions,
@@ -127,19 +173,7 @@ fn digest_tree_with(
     };
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         let first = open_directory(root).map_err(|source| failed("listing", source))?;
-        let (batches, queue) = sync_channel(WAITING_BATCHES);
-        let queue = Mutex::new(queue);
-        std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..options.threads.get())
-                .map(|_| scope.spawn(|| read_batches(&queue, &wanted)))
-                .collect();
-            lister.walk(first, &batches);
-            drop(batches);
-            for reader in readers {
-                let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                read.add_to(&mut lister.report);
-            }
-        });
+        lister.read_beside(&wanted, |lister, batches| lister.walk(first, batches));
     } else {
         let name = root.file_name().unwrap_or(root.as_os_str());
         let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -160,9 +194,7 @@ fn digest_tree_with(
             kind => lister.note(&directory, &name, kind),
         }
     }
-    let mut report = lister.report;
-    report.problems.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
-    Ok(report)
+    Ok(lister.into_report())
 }
 
 /// Walks the tree, notes what is no file, hands files on.
@@ -174,6 +206,33 @@ struct Lister {
 }
 
 impl Lister {
+    /// Lists on this thread while others read the files that are handed on.
+    fn read_beside(
+        &mut self,
+        wanted: &Wanted<'_>,
+        list: impl FnOnce(&mut Self, &SyncSender<Batch>),
+    ) {
+        let (batches, queue) = sync_channel(WAITING_BATCHES);
+        let queue = Mutex::new(queue);
+        std::thread::scope(|scope| {
+            let readers: Vec<_> = (0..wanted.threads.get())
+                .map(|_| scope.spawn(|| read_batches(&queue, wanted)))
+                .collect();
+            list(self, &batches);
+            drop(batches);
+            for reader in readers {
+                let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                read.add_to(&mut self.report);
+            }
+        });
+    }
+
+    fn into_report(self) -> TreeReport {
+        let mut report = self.report;
+        report.problems.sort_by(|a, b| (&a.path, &a.reason).cmp(&(&b.path, &b.reason)));
+        report
+    }
+
     fn walk(&mut self, first: (OwnedFd, Noted), batches: &SyncSender<Batch>) {
         // A stack of paths, not recursion: depth is the evidence's choice.
         let mut waiting: Vec<Vec<u8>> = Vec::new();

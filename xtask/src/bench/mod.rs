@@ -7,6 +7,7 @@ mod case;
 mod contest;
 mod evidence;
 mod report;
+mod hashing;
 
 use anyhow::Result;
 
@@ -19,6 +20,8 @@ pub(crate) enum Command {
     Case(Args),
     /// Reporting on a case of 100,000 acts and a million findings
     Report(Args),
+    /// Digests of a large file and of many small ones, beside openssl, coreutils, hashdeep and b3sum
+    Hashing(Args),
 }
 
 /// How to measure.
@@ -44,5 +47,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Evidence(args) => evidence::run(args),
         Command::Case(args) => case::run(args),
         Command::Report(args) => report::run(args),
+        Command::Hashing(args) => hashing::run(args),
     }
 }

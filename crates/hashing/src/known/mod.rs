@@ -9,7 +9,7 @@ mod reading;
 mod table;
 
 use std::fs::File;
-use std::io::{BufReader, Read as _, Seek as _, Write};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, Write};
 use std::path::Path;
 
 use crate::{Algorithm, Digests, Error};
@@ -54,8 +54,16 @@ impl KnownSet {
             let tables = built::open(&file, path)?;
             return Ok(ReadSet { set: Self { tables }, problems: Vec::new() });
         }
+        Self::read(&mut BufReader::with_capacity(1 << 20, file)).map_err(failed)
+    }
+
+    /// Reads a set from a list in any of the forms that are text.
+    ///
+    /// # Errors
+    /// When reading fails; lines that are none become problems.
+    pub fn read(from: &mut impl BufRead) -> std::io::Result<ReadSet> {
         let mut gathered = reading::Gathered::default();
-        gathered.read(&mut BufReader::with_capacity(1 << 20, file)).map_err(failed)?;
+        gathered.read(from)?;
         let (digests, problems) = gathered.into_parts();
         Ok(ReadSet { set: Self::from_raw(digests), problems })
     }

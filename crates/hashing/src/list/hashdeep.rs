@@ -37,6 +37,10 @@ pub(super) fn write(manifest: &Manifest, algorithms: &Algorithms) -> Written {
             (Some(size_bytes), Some(found)) if !found.is_empty() => {
                 let line = format!("{size_bytes},{},", found.join(","));
                 written.text.extend_from_slice(line.as_bytes());
+                // As `hashdeep -r -l .` names what it finds; its audit compares names as they stand.
+                if !path.starts_with(b"/") {
+                    written.text.extend_from_slice(b"./");
+                }
                 written.text.extend_from_slice(path);
                 written.text.push(b'\n');
             }
@@ -116,6 +120,7 @@ impl Columns {
         if digests.iter().next().is_none() {
             return Err("no column has a digest this program computes".to_owned());
         }
+        let path = path.strip_prefix(b"./").map(<[u8]>::to_vec).unwrap_or(path);
         Ok(Entry { path, content: Content::File { size_bytes, digests } })
     }
 }
