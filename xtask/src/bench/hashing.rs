@@ -15,7 +15,7 @@ use crate::{cache, files};
 /// 4 GiB in stretches of 1 to 32 MiB, text, zeros and noise by turns; then 50,000 files, half below 1.4 kB, some of 1 MiB.
 const PLANT: &str = r#"
 import os, random, sys
-root, size_mib = sys.argv[1], int(sys.argv[2])
+root, size_mib, folders = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 random.seed(11)
 noise = random.randbytes(1 << 20)
 text = b"".join(b"%08d an ordinary line of a log\n" % i for i in range(28000))[:1 << 20]
@@ -28,7 +28,7 @@ with open(os.path.join(root, "mixed"), "wb") as out:
             at = random.randrange(0, 1 << 20)
             out.write(what[at:] + what[:at])
         left -= length
-for d in range(1000):
+for d in range(folders):
     folder = os.path.join(root, f"tree/{d % 40:02}/{d:04}")
     os.makedirs(folder)
     for f in range(50):
@@ -46,10 +46,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     cmd!(sh, "cargo build --release --package glovebox").run()?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
     let ours = target.join("release/glovebox");
-    let folder = planted(&sh)?;
+    let folder = planted(&sh, args.percent)?;
     let b3sum = b3sum(&sh)?;
     let mut text = String::new();
-    for contest in contests(&ours, &folder, b3sum.as_deref()) {
+    for contest in contests(&ours, &folder, b3sum.as_deref(), args.percent)
+        .into_iter()
+        .filter(|contest| contest.what.contains(&args.only))
+    {
         text.push_str(&contest.table(&contest.hold(args.turns)?));
     }
     println!("{text}");
@@ -68,15 +71,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// The files, made once.
-fn planted(sh: &Shell) -> Result<std::path::PathBuf> {
-    let folder = cache::folder("bench")?.join("hashing");
+fn planted(sh: &Shell, percent: u64) -> Result<std::path::PathBuf> {
+    let folder = cache::folder("bench")?.join(format!("hashing-{percent}"));
+    let size_mib = (4096 * percent / 100).max(1).to_string();
+    let folders = (1000 * percent / 100).max(1).to_string();
     if folder.exists() {
         return Ok(folder);
     }
     let partial = folder.with_extension("partial");
     let _absent = std::fs::remove_dir_all(&partial);
     std::fs::create_dir_all(&partial)?;
-    cmd!(sh, "python3 -c {PLANT} {partial} 4096").quiet().run()?;
+    cmd!(sh, "python3 -c {PLANT} {partial} {size_mib} {folders}").quiet().run()?;
     std::fs::rename(&partial, &folder)?;
     Ok(folder)
 }
@@ -94,14 +99,16 @@ fn b3sum(sh: &Shell) -> Result<Option<std::path::PathBuf>> {
     Ok(Some(program))
 }
 
-fn contests(ours: &Path, folder: &Path, b3sum: Option<&Path>) -> Vec<Contest> {
+fn contests(ours: &Path, folder: &Path, b3sum: Option<&Path>, percent: u64) -> Vec<Contest> {
     let (ours, folder) = (ours.display(), folder.display());
     let (mixed, tree) = (format!("{folder}/mixed"), format!("{folder}/tree"));
+    let one = format!("one file of {} MiB", 4096 * percent / 100);
+    let many = format!("{} files", 50_000 * percent / 100);
     let rival = |name, line: String| Rival { name, line };
     let every = |line: &str| format!("find {tree} -type f -print0 | xargs -0 {line}");
     let mut contests = vec![
         Contest {
-            what: "SHA-256 of one file of 4 GiB".to_owned(),
+            what: format!("SHA-256 of {one}"),
             aim: "at most 1.10 of the time of openssl (T1)",
             rivals: vec![
                 rival("glovebox hash", format!("{ours} hash {mixed}")),
@@ -111,7 +118,7 @@ fn contests(ours: &Path, folder: &Path, b3sum: Option<&Path>) -> Vec<Contest> {
             ],
         },
         Contest {
-            what: "MD5 and SHA-256 of one file of 4 GiB".to_owned(),
+            what: format!("MD5 and SHA-256 of {one}"),
             aim: "at most 1.10 of the time of openssl's MD5 alone (T2)",
             rivals: vec![
                 rival("glovebox hash --with md5", format!("{ours} hash --with md5 {mixed}")),
@@ -120,7 +127,7 @@ fn contests(ours: &Path, folder: &Path, b3sum: Option<&Path>) -> Vec<Contest> {
             ],
         },
         Contest {
-            what: "SHA-256 of 50,000 files".to_owned(),
+            what: format!("SHA-256 of {many}"),
             aim: "1.5 times as fast as openssl on two processes, 8 times hashdeep (T5)",
             rivals: vec![
                 rival("glovebox hash", format!("{ours} hash {tree}")),
@@ -131,7 +138,7 @@ fn contests(ours: &Path, folder: &Path, b3sum: Option<&Path>) -> Vec<Contest> {
         },
     ];
     let mut large = Contest {
-        what: "BLAKE3 of one file of 4 GiB".to_owned(),
+        what: format!("BLAKE3 of {one}"),
         aim: "no more time than b3sum, without its mapping of the file",
         rivals: vec![rival(
             "glovebox hash --only blake3",
@@ -139,7 +146,7 @@ fn contests(ours: &Path, folder: &Path, b3sum: Option<&Path>) -> Vec<Contest> {
         )],
     };
     let mut small = Contest {
-        what: "BLAKE3 of 50,000 files".to_owned(),
+        what: format!("BLAKE3 of {many}"),
         aim: "1.8 times as fast as b3sum (T5)",
         rivals: vec![rival(
             "glovebox hash --only blake3",
