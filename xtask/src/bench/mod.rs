@@ -6,8 +6,8 @@
 mod case;
 mod contest;
 mod evidence;
-mod report;
 mod hashing;
+mod report;
 
 use anyhow::Result;
 
