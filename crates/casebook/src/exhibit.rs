@@ -7,6 +7,7 @@ use hashing::{Algorithm, Manifest};
 
 use crate::files::{create_with, flush_dir, sha256};
 use crate::label::is_safe_file_name;
+use crate::members::{copy_file, read_back};
 use crate::{Error, Item, safe_label};
 
 /// The directory of one exhibit.
@@ -97,6 +98,24 @@ impl ExhibitDir {
             name: self.item_name(file_name),
             size_bytes: u64::try_from(content.len()).ok(),
             digests: digest.into_iter().collect(),
+            facts: serde_json::Value::Null,
+        })
+    }
+
+    /// Copies a file from elsewhere into the exhibit under a new name and reads it back from the
+    /// medium; gives the item to list in the act.
+    ///
+    /// # Errors
+    /// As [`Self::create_file`], and when the file cannot be read or what is read back differs.
+    pub fn copy_in(&self, file_name: &str, from: &Path) -> Result<Item, Error> {
+        let path = self.path_of(file_name)?;
+        let (size_bytes, digests) = copy_file(from, &path, &mut |_| {})?;
+        flush_dir(&self.path)?;
+        read_back(&path, &digests, &mut |_| {})?;
+        Ok(Item {
+            name: self.item_name(file_name),
+            size_bytes: Some(size_bytes),
+            digests,
             facts: serde_json::Value::Null,
         })
     }

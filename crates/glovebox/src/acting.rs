@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::facts;
 use crate::failure::Failure;
+use crate::session::Chosen;
 
 /// How the program is being used.
 pub(crate) fn mode(guard: &Guard) -> Mode {
@@ -76,6 +77,33 @@ pub(crate) fn draft(
         inputs,
         counters_before: counters(guard),
     })
+}
+
+/// An act that was recorded.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    /// Its number.
+    pub(crate) act: u64,
+    /// Its hash: the head of the case.
+    pub(crate) head: String,
+}
+
+/// Records an act that has no duration; its arguments may depend on who acts.
+///
+/// # Errors
+/// If no case is in use, or it does not take the act.
+pub(crate) fn record(
+    chosen: &Chosen,
+    verb: &str,
+    who: Option<&str>,
+    arguments: impl FnOnce(&str) -> Value,
+) -> Result<Recorded, Failure> {
+    let guard = Guard::connect()?;
+    let (case, signer) = chosen.open()?;
+    let who = who.map_or_else(|| self::who(&case), str::to_owned);
+    let draft = draft(&who, &guard, verb, arguments(&who), Vec::new())?;
+    let signed = case.record(draft, end(&guard, Outcome::done()), &signer)?;
+    Ok(Recorded { act: signed.act()?.number, head: signed.hash().to_owned() })
 }
 
 /// Who acts, unless named otherwise: the examiner of the case.

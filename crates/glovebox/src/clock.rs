@@ -54,27 +54,58 @@ pub(crate) fn offset() -> Option<Offset> {
     serde_json::from_slice(&fs::read(session::folder()?.join(FILE)).ok()?).ok()
 }
 
+/// What a comparison with the true time showed. Nothing is set.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    /// The true time that was given.
+    given: String,
+    /// What the system's clock said then.
+    system_time: Timestamp,
+    /// The system's clock.
+    pub(crate) system: Offset,
+    /// The firmware's, if the kernel shows one.
+    pub(crate) firmware: Option<Offset>,
+}
+
+/// Compares the machine's clocks with the true time given, and keeps the difference for a session
+/// of the booted stick.
+///
+/// # Errors
+/// If the text is no time.
+pub(crate) fn compare(true_time: &str, error_ms: u64) -> Result<Comparison, Failure> {
+    let given: Timestamp = true_time.parse().map_err(|problem: casebook::Error| {
+        Failure::from(problem).hint("write it as 2026-01-31T23:59:00Z")
+    })?;
+    let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let machine_ms = i64::try_from(machine.as_millis()).unwrap_or(i64::MAX);
+    let firmware_ms = fs::read_to_string("/sys/class/rtc/rtc0/since_epoch")
+        .ok()
+        .and_then(|text| text.trim().parse::<i64>().ok()?.checked_mul(1000));
+    let seconds = unix_seconds(given.as_str())
+        .ok_or_else(|| Failure::new(format!("{true_time} is not a time")))?;
+    let offset = |clock_ms: i64, error_ms| Offset {
+        offset_ms: seconds.saturating_mul(1000).saturating_sub(clock_ms),
+        error_ms,
+    };
+    let system = offset(machine_ms, error_ms);
+    // The firmware's clock counts whole seconds, and may be kept in local time by another system.
+    let firmware = firmware_ms.map(|ms| offset(ms, error_ms.saturating_add(1000)));
+    if let Some(folder) = session::folder() {
+        fs::write(folder.join(FILE), serde_json::to_vec(&system)?)?;
+    }
+    Ok(Comparison { given: given.to_string(), system_time: now(), system, firmware })
+}
+
 /// Keeps the difference between the machine's clock and the true time.
 ///
 /// # Errors
 /// If the text is no time, or there is no session to keep it in.
 pub(crate) fn compare_with(true_time: &str) -> Result<Offset, Failure> {
-    let given: Timestamp = true_time.parse().map_err(|problem: casebook::Error| {
-        Failure::from(problem).hint("glovebox survey --true-time 2026-01-31T23:59:00Z")
-    })?;
-    let machine = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let machine_ms = i64::try_from(machine.as_millis()).unwrap_or(i64::MAX);
-    let seconds = unix_seconds(given.as_str())
-        .ok_or_else(|| Failure::new(format!("{true_time} is not a time")))?;
-    let offset = Offset {
-        offset_ms: seconds.saturating_mul(1000).saturating_sub(machine_ms),
-        // A person reading a watch and typing: two seconds is honest.
-        error_ms: 2000,
-    };
-    let folder = session::folder()
-        .ok_or_else(|| Failure::new("the true time is kept for a session of the booted stick"))?;
-    fs::write(folder.join(FILE), serde_json::to_vec(&offset)?)?;
-    Ok(offset)
+    if session::folder().is_none() {
+        return Err(Failure::new("the true time is kept for a session of the booted stick"));
+    }
+    // A person reading a watch and typing: two seconds is honest.
+    Ok(compare(true_time, 2000)?.system)
 }
 
 /// Seconds since 1970 of an RFC 3339 time in UTC that [`Timestamp`] accepted.

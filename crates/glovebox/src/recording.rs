@@ -42,6 +42,7 @@ impl Recording {
     }
 
     /// Something that could not be read.
+    #[expect(clippy::needless_pass_by_value, reason = "texts and borrowed problems alike")]
     pub(crate) fn problem(&self, text: impl ToString) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         if notes.problems.len() < SPELLED_OUT {

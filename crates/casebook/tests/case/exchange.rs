@@ -118,13 +118,14 @@ fn bagit_py_and_sha256sum_agree_with_the_bag() {
     holds(&to.join("data"));
     let sums = ["-c", "--strict", "--quiet", "manifest-sha256.txt", "tagmanifest-sha256.txt"];
     assert_eq!(tool("sha256sum", &sums, &to), Some(true));
-    let python = ["-m", "bagit", "--validate", "."];
-    if !tool("python3", &["-c", "import bagit"], &to).unwrap_or(false) {
+    let python = std::env::var("GLOVEBOX_JUDGE_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let validate = ["-m", "bagit", "--validate", "."];
+    if !tool(&python, &["-c", "import bagit"], &to).unwrap_or(false) {
         return println!("skipped: no bagit");
     }
-    assert_eq!(tool("python3", &python, &to), Some(true));
+    assert_eq!(tool(&python, &validate, &to), Some(true));
     fs::write(to.join("data/exhibits/001-first/disk.raw"), b"first disc").unwrap();
-    assert_eq!(tool("python3", &python, &to), Some(false));
+    assert_eq!(tool(&python, &validate, &to), Some(false));
 }
 
 #[test]

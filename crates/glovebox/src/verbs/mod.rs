@@ -3,6 +3,7 @@
 pub(crate) mod bodyfile;
 pub(crate) mod case;
 pub(crate) mod cat;
+pub(crate) mod contact;
 pub(crate) mod cp;
 pub(crate) mod find;
 pub(crate) mod guard;
