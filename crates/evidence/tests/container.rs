@@ -20,6 +20,8 @@ mod vhd;
 mod vhdx;
 #[path = "container/vmdk.rs"]
 mod vmdk;
+#[path = "container/zstd.rs"]
+mod zstd;
 
 use evidence::container::{Opened, Siblings};
 use evidence::{EvidenceError, Problem, Source, container};

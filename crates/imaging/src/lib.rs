@@ -43,7 +43,9 @@ pub use acquire::{Acquisition, Plan, Tick, acquire};
 pub use error::{Error, ErrorKind};
 pub use extent::{Extent, Extents};
 pub use files::{CopiedFile, copy_out, safe_name};
-pub use format::{About, Compression, Format, Medium, Request, create, e01, raw, reopen, zst};
+pub use format::{
+    About, Compression, Format, Medium, Request, aff4, create, e01, raw, reopen, zst,
+};
 pub use journal::{Journal, Reached};
 pub use map::map_text;
 pub use partial::{PartialFile, Verified, verify};

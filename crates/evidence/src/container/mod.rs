@@ -72,6 +72,18 @@ pub struct Recorded {
     pub algorithm: String,
     /// The digest in lower-case hexadecimal, as recorded; escaped, and not checked for its length.
     pub hex: String,
+    /// What it counts where the disk could not be read.
+    pub counted: Counted,
+}
+
+/// What a recorded digest counts where the disk could not be read at acquisition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counted {
+    /// What the format shows there: [`Opened::as_digested`], or the disk itself where that is `None`.
+    AsShown,
+    /// Zeros, although the image has read errors there.
+    AsZeros,
 }
 
 /// An image shown as a disk.

@@ -1,6 +1,7 @@
 //! The formats images are written in. To add one: a module with an [`ImageFile`], an entry in [`Format`], and a line each
 //! in [`create`] and [`reopen`].
 
+pub mod aff4;
 pub mod e01;
 mod probe;
 pub mod raw;
@@ -22,6 +23,8 @@ pub enum Format {
     Raw,
     /// The Expert Witness Compression Format as EnCase 6 writes it.
     E01,
+    /// The Advanced Forensics Format 4 by its Standard v1.0.
+    Aff4,
     /// The bytes of the disk in Zstandard frames that can be read one by one.
     Zst,
 }
@@ -108,6 +111,7 @@ pub fn create(request: &Request, medium: &Medium) -> Result<Box<dyn ImageFile>, 
     match request.format {
         Format::Raw => Ok(Box::new(raw::RawImage::create(request, medium)?)),
         Format::E01 => Ok(Box::new(e01::E01Image::create(request, medium)?)),
+        Format::Aff4 => Ok(Box::new(aff4::Aff4Image::create(request, medium)?)),
         Format::Zst => Ok(Box::new(zst::ZstImage::create(request, medium)?)),
     }
 }
@@ -124,6 +128,7 @@ pub fn reopen(
     match request.format {
         Format::Raw => Ok(Box::new(raw::RawImage::reopen(request, medium, state)?)),
         Format::E01 => Ok(Box::new(e01::E01Image::reopen(request, medium, state)?)),
+        Format::Aff4 => Ok(Box::new(aff4::Aff4Image::reopen(request, medium, state)?)),
         Format::Zst => Ok(Box::new(zst::ZstImage::reopen(request, medium, state)?)),
     }
 }

@@ -2,8 +2,8 @@
 
 use super::turtle::Value;
 use super::volume::{SCHEMA, Volume};
-use crate::container::Recorded;
 use crate::container::below::Notes;
+use crate::container::{Counted, Recorded};
 use crate::escape_bytes;
 
 /// Properties by the names E01 gives the same things, where it has them.
@@ -34,6 +34,9 @@ const NAMES: [(&str, &str); 24] = [
     ("tool", "acquiry software version"),
 ];
 
+/// Our own property: a digest taken while reading, which counts zeros where the Standard's counts a text.
+const WITH_ZEROS: &str = "urn:glovebox:hashUnreadableAsZeros";
+
 /// Facts one image may have.
 const MAX_FACTS: usize = 256;
 
@@ -63,9 +66,12 @@ pub(super) fn of(volume: &Volume, image: &str, notes: &mut Notes) {
             continue;
         }
         for (name, value) in volume.graph.about(subject) {
+            if name == WITH_ZEROS {
+                digest(value, Counted::AsZeros, notes);
+            }
             let Some(name) = name.strip_prefix(SCHEMA) else { continue };
             if name == "hash" {
-                digest(value, notes);
+                digest(value, Counted::AsShown, notes);
                 continue;
             }
             let Some((_, known)) = NAMES.iter().find(|(property, _)| *property == name) else {
@@ -82,7 +88,7 @@ pub(super) fn of(volume: &Volume, image: &str, notes: &mut Notes) {
 }
 
 /// A digest over the image; its type names the algorithm.
-fn digest(value: &Value, notes: &mut Notes) {
+fn digest(value: &Value, counted: Counted, notes: &mut Notes) {
     let Value::Text(text, kind) = value else { return };
     let kind = kind.strip_prefix(SCHEMA).unwrap_or("").to_ascii_lowercase();
     let text = escape_bytes(text.trim().to_ascii_lowercase().as_bytes());
@@ -93,6 +99,9 @@ fn digest(value: &Value, notes: &mut Notes) {
         notes.fact(&format!("block map hash {algorithm}"), text);
         return;
     }
-    notes.fact(&kind, &text);
-    notes.digests.push(Recorded { algorithm: kind, hex: text });
+    match counted {
+        Counted::AsShown => notes.fact(&kind, &text),
+        Counted::AsZeros => notes.fact(&format!("{kind} with zeros for unreadable"), &text),
+    }
+    notes.digests.push(Recorded { algorithm: kind, hex: text, counted });
 }

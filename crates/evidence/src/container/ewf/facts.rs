@@ -3,9 +3,9 @@
 use super::sections::Section;
 use crate::bytes::{Fields, guid_text, to_u64, to_usize};
 use crate::codec;
-use crate::container::Recorded;
 use crate::container::adler::adler32;
 use crate::container::chunks::MAX_CHUNK_BYTES;
+use crate::container::{Counted, Recorded};
 use crate::error::EvidenceError;
 use crate::escape_bytes;
 use crate::source::Source;
@@ -170,8 +170,11 @@ impl Facts {
 
     /// The digests found.
     pub(super) fn recorded(&self) -> Vec<Recorded> {
-        let recorded =
-            |(name, hex): &(String, String)| Recorded { algorithm: name.clone(), hex: hex.clone() };
+        let recorded = |(name, hex): &(String, String)| Recorded {
+            algorithm: name.clone(),
+            hex: hex.clone(),
+            counted: Counted::AsShown,
+        };
         self.digests.iter().map(recorded).collect()
     }
 

@@ -14,8 +14,8 @@ const SEEKABLE: u32 = 0x8f92_eab1;
 
 const FOOTER_BYTES: u64 = 9;
 
-/// Frames one file may have; each costs 32 bytes of memory.
-const MAX_FRAMES: u64 = 2 << 20;
+/// Frames one file may have; each costs 40 bytes of memory.
+const MAX_FRAMES: u64 = 4 << 20;
 
 /// Headers of blocks looked at where there is no seek table, in all.
 const MAX_BLOCKS: u64 = 64 << 20;
@@ -111,9 +111,9 @@ fn seek_table(file: &Tables) -> Result<Option<Vec<Frame>>, String> {
     let has_checksums = descriptor & 0x80 != 0;
     let entry_bytes: u64 = if has_checksums { 12 } else { 8 };
     let content = count.saturating_mul(entry_bytes).saturating_add(FOOTER_BYTES);
-    let table_at = size.checked_sub(content.saturating_add(8)).ok_or_else(|| {
-        format!("a seek table of {count} frames in a file of {size} bytes")
-    })?;
+    let table_at = size
+        .checked_sub(content.saturating_add(8))
+        .ok_or_else(|| format!("a seek table of {count} frames in a file of {size} bytes"))?;
     let header: [u8; 8] = fields_at(file, table_at)?;
     let header = Fields(&header);
     if header.le32(0) != SEEK_TABLE || u64::from(header.le32(4)) != content {
@@ -136,7 +136,9 @@ fn seek_table(file: &Tables) -> Result<Option<Vec<Frame>>, String> {
         Frames::push(&mut list, frame)?;
     }
     if at_bytes > table_at {
-        return Err(format!("the seek table lists {at_bytes} bytes of frames, {table_at} are there"));
+        return Err(format!(
+            "the seek table lists {at_bytes} bytes of frames, {table_at} are there"
+        ));
     }
     Ok(Some(list))
 }

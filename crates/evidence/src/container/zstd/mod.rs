@@ -45,7 +45,9 @@ pub(super) fn open(
 ) -> Result<Opened, EvidenceError> {
     let shown = crate::escape_bytes(name);
     let frames = Frames::find(&folder.tables(first)).map_err(|what| {
-        EvidenceError::unsupported(format!("the Zstandard file \"{shown}\": {what}; reading it in place"))
+        EvidenceError::unsupported(format!(
+            "the Zstandard file \"{shown}\": {what}; reading it in place"
+        ))
     })?;
     let longest = frames.list.iter().map(|frame| frame.length_bytes).max().unwrap_or(0);
     if longest > MAX_CHUNK_BYTES {
@@ -84,7 +86,10 @@ impl Layout for Packed {
         let behind = list.partition_point(|frame| frame.start_bytes <= offset_bytes);
         let index = behind.saturating_sub(1);
         let Some(frame) = list.get(index) else {
-            return Piece { stored: Stored::Missing(io::ErrorKind::NotFound.into()), length_bytes: 1 };
+            return Piece {
+                stored: Stored::Missing(io::ErrorKind::NotFound.into()),
+                length_bytes: 1,
+            };
         };
         let end = frame.start_bytes.saturating_add(frame.length_bytes);
         let length_bytes = end.saturating_sub(offset_bytes);
@@ -111,7 +116,11 @@ impl Layout for Packed {
         let bad = |what: String| corrupt(format!("the frame at {}: {what}", chunk.at_bytes));
         let packed = self.file.bytes_at(chunk.at_bytes, chunk.stored_bytes).map_err(wrap)?;
         if packed.len() != chunk.stored_bytes {
-            return Err(bad(format!("the file has {} of {} bytes", packed.len(), chunk.stored_bytes)));
+            return Err(bad(format!(
+                "the file has {} of {} bytes",
+                packed.len(),
+                chunk.stored_bytes
+            )));
         }
         let whole = codec::zstd(&packed, out.len()).map_err(|error| bad(error.to_string()))?;
         if whole.len() != out.len() {
