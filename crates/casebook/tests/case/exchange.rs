@@ -207,3 +207,39 @@ fn a_hostile_archive_is_refused() {
         assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
     }
 }
+
+/// A sound archive with some bytes changed, or any bytes at all: reading ends, and nothing is made
+/// outside the folder.
+#[test]
+fn a_damaged_archive_is_survived() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("case");
+    sealed_case(&dir);
+    let mut whole = Vec::new();
+    Bag::of(&dir, &mut |_| {}).unwrap().write_tar(&mut whole, "bag", &mut |_| {}).unwrap();
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    for _ in 0..200 {
+        let mut bytes = whole.clone();
+        for _ in 0..4 {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let at = (seed >> 16) as usize % bytes.len();
+            bytes[at] = (seed >> 8) as u8;
+            if seed & 3 == 0 {
+                // A header with a right checksum again, so that what it says is looked at.
+                let start = at / 512 * 512;
+                bytes[start + 148..start + 156].fill(b' ');
+                let sum: u64 = bytes[start..start + 512].iter().map(|byte| u64::from(*byte)).sum();
+                bytes[start + 148..start + 156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+        }
+        let to = tempfile::tempdir().unwrap();
+        let inner = to.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        if let Ok(name) = bag::unpack(&mut bytes.as_slice(), &inner) {
+            let _ = bag::check(&inner.join(name), one());
+        }
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 1);
+    }
+}

@@ -200,6 +200,104 @@ fn common_dir_refuses_second_case(dir: &Path) -> bool {
     Case::create(dir, new, signer.public_key()).is_err()
 }
 
+/// An act signed anew by somebody else, everything else right: hash, chain, form.
+#[test]
+fn an_act_signed_with_another_key_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = dir.path().join("case");
+    sample(&case);
+    let good = lines(&case);
+    let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let act = &casebook::read_acts(&case).unwrap()[2];
+    let comment = format!("sha256:{}", act.hash());
+    let signed =
+        minisign::sign(None, &pair.sk, act.act_bytes(), Some(comment.as_str()), None).unwrap();
+    let text = signed.into_string();
+    let theirs: Vec<&str> = text.lines().collect();
+    let file = act.act_signature_file();
+    let ours: Vec<&str> = file.lines().collect();
+    let mut changed = good.clone();
+    changed[2] = good[2].replace(ours[1], theirs[1]).replace(ours[3], theirs[3]);
+    assert_ne!(changed[2], good[2]);
+    set_lines(&case, &changed);
+    assert_eq!(first_problem(&case), Some(Place::Act(3)));
+    // One half of each is no better.
+    for (from, to) in [(ours[1], theirs[1]), (ours[3], theirs[3])] {
+        changed[2] = good[2].replace(from, to);
+        set_lines(&case, &changed);
+        assert_eq!(first_problem(&case), Some(Place::Act(3)));
+    }
+}
+
+#[test]
+fn swapped_exhibits_are_both_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = dir.path().join("case");
+    sample(&case);
+    let [first, second] = ["001-first", "002-second"].map(|name| case.join("exhibits").join(name));
+    fs::rename(&first, case.join("aside")).unwrap();
+    fs::rename(&second, &first).unwrap();
+    fs::rename(case.join("aside"), &second).unwrap();
+    let result = verify(&case, &VerifyOptions::default()).unwrap();
+    let places: Vec<String> = result.problems.iter().map(|one| one.place.to_string()).collect();
+    assert_eq!(places, ["exhibits/001-first/disk.raw", "exhibits/002-second/disk.raw"]);
+    fs::rename(&second, case.join("exhibits/003-second")).unwrap();
+    let result = verify(&case, &VerifyOptions::default()).unwrap();
+    assert!(result.problems.iter().any(|one| one.place.to_string() == "exhibits/003-second"));
+}
+
+/// A whole `case.toml` of another case, key and all, and files beside the case.
+#[test]
+fn a_replaced_case_file_and_foreign_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (case, other) = (dir.path().join("case"), dir.path().join("other"));
+    sample(&case);
+    sample(&other);
+    fs::write(case.join("notes.txt"), "mine").unwrap();
+    let result = verify(&case, &VerifyOptions::default()).unwrap();
+    assert!(result.holds());
+    assert_eq!(result.strangers[0].place, Place::File("notes.txt".into()));
+    for name in ["case.toml", "case.pub"] {
+        fs::copy(other.join(name), case.join(name)).unwrap();
+    }
+    assert_eq!(first_problem(&case), Some(Place::Act(1)));
+}
+
+fn protected(case: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = ["case.toml", "case.pub", "acts.jsonl"].map(|name| case.join(name)).to_vec();
+    for exhibit in ["001-first", "002-second"] {
+        files.push(case.join("exhibits").join(exhibit).join("disk.raw"));
+    }
+    files
+}
+
+/// No byte of a case can change unseen: not of its file, its key, its acts or its exhibits. A byte
+/// of the very end of the list may look like a torn write; that is shown too.
+#[test]
+fn no_flipped_byte_goes_unseen() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = dir.path().join("case");
+    sample(&case);
+    let files: Vec<(std::path::PathBuf, Vec<u8>)> =
+        protected(&case).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    for round in 0..600 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (path, whole) = &files[round % files.len()];
+        let at = (seed >> 33) as usize % whole.len();
+        let mut changed = whole.clone();
+        changed[at] ^= 1 << (seed >> 29 & 7);
+        fs::write(path, &changed).unwrap();
+        let shown = match verify(&case, &VerifyOptions::default()) {
+            Err(_) => true,
+            Ok(result) => !result.holds() || !result.interruptions.is_empty(),
+        };
+        assert!(shown, "byte {at} of {}", path.display());
+        fs::write(path, whole).unwrap();
+    }
+    assert_eq!(first_problem(&case), None);
+}
+
 proptest::proptest! {
     /// Whatever stands in the files, reading a case ends and does not panic.
     #[test]
