@@ -101,41 +101,43 @@ fn what_the_metadata_tells_and_wrong_keys() {
 /// Only we vouch: whatever the metadata, no panic and no hang; a lost copy costs nothing.
 #[test]
 fn damaged_metadata() {
-    let Some(bytes) = support::dissect("FVE", "bde", "suspended", 1) else { return };
-    let bytes = &bytes[0];
-    let at = bytes.windows(16).position(|window| window.starts_with(&[0x3b, 0xd6, 0x67, 0x49]));
-    let first = match at {
-        Some(at) => u64::from_le_bytes(bytes[at + 16..at + 24].try_into().unwrap()) as usize,
-        None => panic!("no offsets in the boot sector"),
-    };
-    let small = &bytes[..(first + (1 << 20)).min(bytes.len())];
-    let mut lost = bytes.clone();
-    lost[first..first + 64].fill(0);
-    let lost: Arc<dyn Source> = Arc::new(MemSource::new(lost));
-    let clear = bitlocker::unlock(Arc::clone(&lost), &[]).unwrap();
-    assert_eq!(clear.bytes_at(3, 8).unwrap(), b"NTFS    ");
-    assert_eq!(bitlocker::describe(&lost).unwrap().problems.len(), 1);
-    let mut random = Random(31);
-    for round in 0..60 {
-        let mut damaged = small.to_vec();
-        for _ in 0..=random.below(4) {
-            damaged[first + random.below(700)] = random.next() as u8;
+    support::bounded::bounded("BitLocker", || {
+        let Some(bytes) = support::dissect("FVE", "bde", "suspended", 1) else { return };
+        let bytes = &bytes[0];
+        let at = bytes.windows(16).position(|window| window.starts_with(&[0x3b, 0xd6, 0x67, 0x49]));
+        let first = match at {
+            Some(at) => u64::from_le_bytes(bytes[at + 16..at + 24].try_into().unwrap()) as usize,
+            None => panic!("no offsets in the boot sector"),
+        };
+        let small = &bytes[..(first + (1 << 20)).min(bytes.len())];
+        let mut lost = bytes.clone();
+        lost[first..first + 64].fill(0);
+        let lost: Arc<dyn Source> = Arc::new(MemSource::new(lost));
+        let clear = bitlocker::unlock(Arc::clone(&lost), &[]).unwrap();
+        assert_eq!(clear.bytes_at(3, 8).unwrap(), b"NTFS    ");
+        assert_eq!(bitlocker::describe(&lost).unwrap().problems.len(), 1);
+        let mut random = Random(31);
+        for round in 0..60 {
+            let mut damaged = small.to_vec();
+            for _ in 0..=random.below(4) {
+                damaged[first + random.below(700)] = random.next() as u8;
+            }
+            let header = u16::from_le_bytes([damaged[first + 8], damaged[first + 9]]) as usize * 16;
+            // With the checksum made good again the damage reaches the records.
+            if round % 4 != 0 && first + header + 8 < damaged.len() {
+                let sum = crc32(&damaged[first..first + header]);
+                damaged[first + header + 4..first + header + 8].copy_from_slice(&sum.to_le_bytes());
+            }
+            let started = Instant::now();
+            let source: Arc<dyn Source> = Arc::new(MemSource::new(damaged));
+            let _ = bitlocker::describe(&source);
+            if let Ok(clear) = bitlocker::unlock(source, &[]) {
+                let _ = clear.read_at(0, &mut vec![0; 70_000]);
+                let _ = clear.read_at(u64::MAX - 7, &mut [0; 64]);
+            }
+            assert!(started.elapsed() < Duration::from_secs(5), "round {round}");
         }
-        let header = u16::from_le_bytes([damaged[first + 8], damaged[first + 9]]) as usize * 16;
-        // With the checksum made good again the damage reaches the records.
-        if round % 4 != 0 && first + header + 8 < damaged.len() {
-            let sum = crc32(&damaged[first..first + header]);
-            damaged[first + header + 4..first + header + 8].copy_from_slice(&sum.to_le_bytes());
-        }
-        let started = Instant::now();
-        let source: Arc<dyn Source> = Arc::new(MemSource::new(damaged));
-        let _ = bitlocker::describe(&source);
-        if let Ok(clear) = bitlocker::unlock(source, &[]) {
-            let _ = clear.read_at(0, &mut vec![0; 70_000]);
-            let _ = clear.read_at(u64::MAX - 7, &mut [0; 64]);
-        }
-        assert!(started.elapsed() < Duration::from_secs(5), "round {round}");
-    }
+    });
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

@@ -99,19 +99,21 @@ enum Ending {
 /// Only us: whatever the bytes, with checksums that agree, a reader must end soon and without a panic.
 #[test]
 fn mutated_images_never_panic_or_hang() {
-    for (ending, seed) in [(Ending::Clean, 1), (Ending::Log, 2)] {
-        let directory = tempfile::tempdir().unwrap();
-        let Some(image) = small(directory.path(), ending) else { return };
-        let source: Arc<dyn Source> = Arc::new(MemSource::new(image.clone()));
-        assert!(Btrfs::open(vec![Arc::new(reopen(&source))], View::Recovered).is_ok());
-        let rounds = std::env::var("BTRFS_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap());
-        hostile::mutate(&image, rounds, seed, &|source| {
-            let device: Arc<dyn Source> = Arc::new(reopen(&source));
-            let fs = Btrfs::open(vec![device], View::Recovered)?;
-            let _ = (fs.subvolumes(), fs.block_groups());
-            Ok(Box::new(fs))
-        });
-    }
+    support::bounded::bounded("Btrfs", || {
+        for (ending, seed) in [(Ending::Clean, 1), (Ending::Log, 2)] {
+            let directory = tempfile::tempdir().unwrap();
+            let Some(image) = small(directory.path(), ending) else { return };
+            let source: Arc<dyn Source> = Arc::new(MemSource::new(image.clone()));
+            assert!(Btrfs::open(vec![Arc::new(reopen(&source))], View::Recovered).is_ok());
+            let rounds = std::env::var("BTRFS_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap());
+            hostile::mutate(&image, rounds, seed, &|source| {
+                let device: Arc<dyn Source> = Arc::new(reopen(&source));
+                let fs = Btrfs::open(vec![device], View::Recovered)?;
+                let _ = (fs.subvolumes(), fs.block_groups());
+                Ok(Box::new(fs))
+            });
+        }
+    });
 }
 
 /// Two mirrors with a small tree, and what the kernel shows of it.

@@ -327,46 +327,48 @@ fn a_journal_on_another_device_is_named() {
 /// Only us: fast commits whose checksum fits and whose content is hostile.
 #[test]
 fn hostile_fast_commits_are_survived() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some((image, mounted)) = fast(directory.path()) else { return };
-    std::fs::write(mounted.root().join("fast-1"), Random(8).bytes(50_000)).unwrap();
-    std::fs::rename(mounted.root().join("renamed"), mounted.root().join("moved")).unwrap();
-    std::fs::remove_file(mounted.root().join("unlinked")).unwrap();
-    sync(&std::fs::File::open(mounted.root().join("fast-1")).unwrap());
-    let snapshot = kernel::snapshot(&image, "snapshot");
-    mounted.unmount();
-    let good = std::fs::read(snapshot).unwrap();
-    // The head: tag 9 of eight bytes without features.
-    let head = [9, 0, 8, 0, 0, 0, 0, 0];
-    let begin = good.chunks(1024).position(|block| block.starts_with(&head)).unwrap() * 1024;
-    let mut replayed = 0;
-    for round in 0..40 {
-        let mut random = Random(round + 1);
-        let mut bytes = good.clone();
-        let (mut at, mut sum) = (begin, 0);
-        loop {
-            let kind = bytes[at];
-            let length = usize::from(u16::from_le_bytes([bytes[at + 2], bytes[at + 3]]));
-            if kind == 8 {
-                let sum = crc32c(sum, &bytes[at..at + 8]);
-                bytes[at + 8..at + 12].copy_from_slice(&sum.to_le_bytes());
-                break;
-            }
-            if kind != 9 {
-                for _ in 0..random.below(3) {
-                    let place = at + 4 + random.below(length.min(24));
-                    bytes[place] = [0, 0xff, 1 << random.below(8)][random.below(3)];
+    support::bounded::bounded("ext4 fast commits", || {
+        let directory = tempfile::tempdir().unwrap();
+        let Some((image, mounted)) = fast(directory.path()) else { return };
+        std::fs::write(mounted.root().join("fast-1"), Random(8).bytes(50_000)).unwrap();
+        std::fs::rename(mounted.root().join("renamed"), mounted.root().join("moved")).unwrap();
+        std::fs::remove_file(mounted.root().join("unlinked")).unwrap();
+        sync(&std::fs::File::open(mounted.root().join("fast-1")).unwrap());
+        let snapshot = kernel::snapshot(&image, "snapshot");
+        mounted.unmount();
+        let good = std::fs::read(snapshot).unwrap();
+        // The head: tag 9 of eight bytes without features.
+        let head = [9, 0, 8, 0, 0, 0, 0, 0];
+        let begin = good.chunks(1024).position(|block| block.starts_with(&head)).unwrap() * 1024;
+        let mut replayed = 0;
+        for round in 0..40 {
+            let mut random = Random(round + 1);
+            let mut bytes = good.clone();
+            let (mut at, mut sum) = (begin, 0);
+            loop {
+                let kind = bytes[at];
+                let length = usize::from(u16::from_le_bytes([bytes[at + 2], bytes[at + 3]]));
+                if kind == 8 {
+                    let sum = crc32c(sum, &bytes[at..at + 8]);
+                    bytes[at + 8..at + 12].copy_from_slice(&sum.to_le_bytes());
+                    break;
                 }
+                if kind != 9 {
+                    for _ in 0..random.below(3) {
+                        let place = at + 4 + random.below(length.min(24));
+                        bytes[place] = [0, 0xff, 1 << random.below(8)][random.below(3)];
+                    }
+                }
+                sum = crc32c(sum, &bytes[at..at + 4 + length]);
+                at += 4 + length;
             }
-            sum = crc32c(sum, &bytes[at..at + 4 + length]);
-            at += 4 + length;
+            let source = std::sync::Arc::new(evidence::MemSource::new(bytes));
+            let Ok(fs) = Ext::open(source) else { continue };
+            replayed += fs.changed_inodes();
+            support::hostile::exercise(Ok(Box::new(fs)));
         }
-        let source = std::sync::Arc::new(evidence::MemSource::new(bytes));
-        let Ok(fs) = Ext::open(source) else { continue };
-        replayed += fs.changed_inodes();
-        support::hostile::exercise(Ok(Box::new(fs)));
-    }
-    assert!(replayed > 40, "the checksums must fit, else this tests nothing");
+        assert!(replayed > 40, "the checksums must fit, else this tests nothing");
+    });
 }
 
 fn crc32c(seed: u32, data: &[u8]) -> u32 {

@@ -221,6 +221,58 @@ fn a_byte_leads_to_its_file_as_debugfs_says() {
     assert_eq!(map::owner(&stack, 0, 512), None);
 }
 
+/// Only us, by systemd.mount(5): no tool says what a system that is not running would mount.
+#[test]
+fn mount_units_put_volumes_into_the_tree() {
+    let directory = tempfile::tempdir().unwrap();
+    let unit = |what: &str, point: &str, more: &str| {
+        format!("[Unit]\nDescription=x\n[Mount]\nWhat={what}\nWhere={point}\n{more}\n")
+    };
+    let (home, var) = (format!("/dev/disk/by-uuid/{HOME}"), format!("UUID={VAR}"));
+    let etc = |name: &str| format!("etc/systemd/system/{name}");
+    let files = [
+        ("etc/os-release".to_owned(), "PRETTY_NAME=\"Units\"\n".to_owned()),
+        ("etc/fstab".to_owned(), format!("UUID={ROOT} / ext4 defaults 0 1\n")),
+        ("home".to_owned(), String::new()),
+        ("srv/a-b".to_owned(), String::new()),
+        ("idle".to_owned(), String::new()),
+        // Asked for by local-fs.target; the unit itself is the package's.
+        (etc("local-fs.target.wants/home.mount"), "x".to_owned()),
+        ("usr/lib/systemd/system/home.mount".to_owned(), unit(&home, "/home", "Type=ext4")),
+        // Asked for by its automount.
+        (etc("multi-user.target.requires/srv-a\\x2db.automount"), "x".to_owned()),
+        (etc("srv-a\\x2db.mount"), unit(&var, "/srv/a-b", "Options=ro,\\\nnoatime")),
+        // There, but nothing asks for it.
+        (etc("idle.mount"), unit(&var, "/idle", "")),
+        // Asked for, and of no use.
+        (etc("sysinit.target.wants/dev-mqueue.mount"), "x".to_owned()),
+        (etc("dev-mqueue.mount"), unit("mqueue", "/dev/mqueue", "Type=mqueue")),
+        (etc("sysinit.target.wants/wrong.mount"), "x".to_owned()),
+        (etc("wrong.mount"), unit(&var, "/other", "")),
+        (etc("sysinit.target.wants/gone.mount"), "x".to_owned()),
+        (etc("gone.mount"), unit("LABEL=nowhere", "/gone", "")),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let Some(root) = volume(directory.path(), "root", ROOT, &files) else { return };
+    let home = volume(directory.path(), "home", HOME, &[("user/note", "at home")]).unwrap();
+    let var = volume(directory.path(), "var", VAR, &[("log", "in var")]).unwrap();
+    let disks = [named("sda", &root), named("sdb", &home), named("sdc", &var)];
+    let stack = Stack::examine(&disks, &[]);
+    let systems = system::find(&stack, View::Recovered);
+    assert_eq!(systems.len(), 1, "{:?}", stack.problems().collect::<Vec<_>>());
+    let tree = &*systems[0].tree;
+    assert_eq!(content(tree, "/home/user/note").as_deref(), Some("at home"));
+    assert_eq!(content(tree, "/srv/a-b/log").as_deref(), Some("in var"));
+    assert_eq!(content(tree, "/idle/log"), None);
+    assert_eq!(systems[0].mounts.len(), 2, "{:?}", systems[0].mounts);
+    let unreached: Vec<String> =
+        systems[0].unreached.iter().map(|one| one.path.to_string()).collect();
+    assert_eq!(unreached, ["/gone"]);
+    let told: Vec<&str> = systems[0].problems.iter().map(|p| p.text.as_str()).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("it mounts /other, its name says otherwise"), "{told:?}");
+}
+
 #[test]
 fn subvolumes_of_btrfs_stand_where_fstab_puts_them() {
     // Independent tool: the kernel's Btrfs made the subvolumes.
@@ -230,13 +282,23 @@ fn subvolumes_of_btrfs_stand_where_fstab_puts_them() {
     run(&mkfs, &["-q", "-U", ROOT, text(&image)], "");
     let Some(mounted) = support::kernel::mount(&image, "btrfs", "rw") else { return };
     let at = |name: &str| mounted.root().join(name);
-    for name in ["@", "@home"] {
+    for name in ["@", "@home", "@srv"] {
         run(&btrfs, &["subvolume", "create", text(&at(name))], "");
     }
     std::fs::create_dir_all(at("@/etc")).unwrap();
     std::fs::create_dir_all(at("@/home")).unwrap();
     std::fs::write(at("@/etc/os-release"), "PRETTY_NAME=\"Sub\"\n").unwrap();
-    let fstab = format!("UUID={ROOT} / btrfs subvol=@\nUUID={ROOT} /home btrfs subvol=/@home\n");
+    // The third is named by its number alone, and one of the numbers is none.
+    let told = run(&btrfs, &["subvolume", "show", text(&at("@srv"))], "");
+    let id = told.lines().find_map(|line| line.trim().strip_prefix("Subvolume ID:")).unwrap();
+    std::fs::create_dir_all(at("@/srv")).unwrap();
+    std::fs::create_dir_all(at("@/opt")).unwrap();
+    std::fs::write(at("@srv/file"), "by number").unwrap();
+    let fstab = format!(
+        "UUID={ROOT} / btrfs subvol=@\nUUID={ROOT} /home btrfs subvol=/@home\n\
+         UUID={ROOT} /srv btrfs ro,subvolid={}\nUUID={ROOT} /opt btrfs subvolid=9999\n",
+        id.trim()
+    );
     std::fs::write(at("@/etc/fstab"), fstab).unwrap();
     std::fs::write(at("@home/file"), "in the other subvolume").unwrap();
     mounted.unmount();
@@ -246,7 +308,10 @@ fn subvolumes_of_btrfs_stand_where_fstab_puts_them() {
     assert_eq!(systems[0].root_path, Some(RawPath::from("/@")));
     let tree = &*systems[0].tree;
     assert_eq!(content(tree, "/home/file").as_deref(), Some("in the other subvolume"));
-    assert!(systems[0].unreached.is_empty());
+    assert_eq!(content(tree, "/srv/file").as_deref(), Some("by number"));
+    let unreached = &systems[0].unreached;
+    assert_eq!(unreached.len(), 1, "{unreached:?}");
+    assert_eq!(unreached[0].why, "there is no subvolume 9999");
 }
 
 #[test]

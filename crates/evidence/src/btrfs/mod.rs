@@ -149,6 +149,20 @@ impl FileSystem for Btrfs {
         self.attributes(Place::of(node))
     }
 
+    fn subvolume(&self, id: Option<u64>) -> Result<Node, EvidenceError> {
+        let id = match id {
+            // As the kernel: 0 asks for the top level, nothing for what is set as the default.
+            Some(0) => key::object::FS_TREE,
+            Some(id) => id,
+            None => self.volumes.default_id,
+        };
+        let found = self.volumes.numbers.get(&id).and_then(|number| {
+            let volume = self.volumes.all.get(crate::bytes::to_usize(*number))?;
+            Place { volume: *number, inode: volume.root_inode }.node().ok()
+        });
+        found.ok_or_else(|| EvidenceError::corrupt(format!("there is no subvolume {id}")))
+    }
+
     fn node_name(&self, node: Node) -> String {
         let place = Place::of(node);
         match self.volume(place) {

@@ -10,6 +10,7 @@ use super::tree::Tree;
 use super::{Btrfs, MAX_LINK_BYTES};
 use crate::bytes::to_usize;
 use crate::error::EvidenceError;
+use crate::fs::room::Room;
 use crate::fs::{
     Attributes, Deleted, DeletedListing, Detail, Entry, FileKind, FileSystem, Listing, Metadata,
     Node, RawPath, Xattr,
@@ -18,8 +19,6 @@ use crate::problem::{Place as Where, Problem, ProblemKind};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-/// Most names listed of one directory.
-const MAX_ENTRIES: usize = 8 << 20;
 /// Most bytes of attributes of one object; Linux lets one value have 64 KiB, and Btrfs all of them a leaf each.
 const MAX_ATTRIBUTE_BYTES: usize = 16 << 20;
 /// Longest chain of directories above a subvolume.
@@ -91,7 +90,7 @@ impl Btrfs {
         }
         let key = |at| Key::new(place.inode, kind::DIR_INDEX, at);
         let tree = self.tree(place)?;
-        let mut problems = Vec::new();
+        let (mut problems, mut room) = (Vec::new(), Room::new());
         let mut say = |kind, text: String| {
             if problems.len() < 64 {
                 problems.push(Problem::new(kind, Where::Node(node), text));
@@ -112,19 +111,18 @@ impl Btrfs {
                     say(ProblemKind::Corrupt, text);
                     continue;
                 }
+                if !room.takes(name.len()) {
+                    continue;
+                }
                 match self.target(place, record.target, name).node() {
                     Ok(node) => listing.entries.push(Entry { name: RawPath(name.to_vec()), node }),
                     Err(error) => say(error.kind(), error.to_string()),
                 }
             }
-            if listing.entries.len() < MAX_ENTRIES {
-                return ControlFlow::Continue(());
-            }
-            let text = format!("more than {MAX_ENTRIES} names; the rest was not read");
-            say(ProblemKind::Refused, text);
-            ControlFlow::Break(())
+            if room.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         listing.problems = problems;
+        listing.problems.extend(room.problem(node));
         listing.problems.extend(trouble.iter().map(|error| error.to_problem(Where::Node(node))));
         listing.problems.append(&mut self.store.take_notes());
         Ok(listing)

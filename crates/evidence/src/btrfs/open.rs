@@ -40,8 +40,11 @@ impl Btrfs {
         missing(&store, &mut problems);
         let root_tree = Tree::new(store.superblock.root);
         let mut roots = Roots::read(&store, &root_tree);
+        if roots.lacks_top() {
+            roots = older(&mut store, roots, &mut problems);
+        }
         problems.append(&mut roots.problems);
-        if roots.volumes.all.first().is_none_or(|volume| volume.id != object::FS_TREE) {
+        if roots.lacks_top() {
             let error = problems.into_iter().next().map_or_else(
                 || EvidenceError::corrupt("the tree of roots names no top-level subvolume"),
                 |problem| EvidenceError::corrupt(problem.text),
@@ -76,6 +79,36 @@ impl Btrfs {
     pub(super) fn volumes(&self) -> &Volumes {
         &self.volumes
     }
+}
+
+/// The trees of an earlier transaction, from the backup roots of the superblock; those given when there are none.
+///
+/// It is what `mount -o rescue=usebackuproot` takes. The log belongs to the newest transaction and is left out.
+fn older(store: &mut Store, newest: Roots, problems: &mut Vec<Problem>) -> Roots {
+    let own = store.superblock.generation;
+    for root in store.superblock.backups.clone() {
+        if root == store.superblock.root || root.generation.is_none_or(|it| it >= own) {
+            continue;
+        }
+        let mut roots = Roots::read(store, &Tree::new(root));
+        if roots.lacks_top() {
+            continue;
+        }
+        let why = newest.problems.first().map_or("it names no files", |problem| &*problem.text);
+        let text = format!(
+            "the tree of roots of generation {own} cannot be used ({why}); the backup root of generation {} is, \
+             so later changes are not shown",
+            root.generation.unwrap_or(0)
+        );
+        problems.push(Problem::new(ProblemKind::Corrupt, Place::Source, text));
+        store.superblock.root = root;
+        store.superblock.log_root = None;
+        let mut all = newest.problems;
+        all.append(&mut roots.problems);
+        roots.problems = all;
+        return roots;
+    }
+    newest
 }
 
 /// Reads every superblock and decides which devices belong together.

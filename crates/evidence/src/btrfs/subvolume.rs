@@ -134,6 +134,11 @@ pub(super) fn root_of(item: &[u8]) -> Root {
 
 impl Roots {
     /// Reads the tree of roots.
+    /// Whether the top-level subvolume is missing, without which nothing can be shown.
+    pub(super) fn lacks_top(&self) -> bool {
+        self.volumes.all.first().is_none_or(|volume| volume.id != object::FS_TREE)
+    }
+
     pub(super) fn read(store: &Store, tree: &Tree) -> Self {
         let mut out = Self::default();
         out.volumes.default_id = object::FS_TREE;

@@ -53,6 +53,8 @@ pub(super) struct Superblock {
     pub(super) device_bytes: u64,
     pub(super) label: Option<String>,
     pub(super) system_chunks: Vec<u8>,
+    /// Trees of roots of the last transactions, the newest first.
+    pub(super) backups: Vec<Root>,
 }
 
 impl Superblock {
@@ -138,6 +140,7 @@ impl Superblock {
             device_bytes: fields.le64(0xc9 + 8),
             label: padded_text(fields.slice(0x12b, 256)),
             system_chunks: fields.slice(0x32b, chunks.min(2048)).to_vec(),
+            backups: backups(fields),
         };
         out.check()?;
         Ok(out)
@@ -164,4 +167,21 @@ impl Superblock {
     pub(super) fn uuid(&self) -> Option<String> {
         uuid_text(&self.fsid)
     }
+}
+
+/// The four `btrfs_root_backup` at the end of a superblock.
+fn backups(fields: Fields<'_>) -> Vec<Root> {
+    let mut out: Vec<Root> = (0..4_usize)
+        .map(|number| {
+            Fields(fields.slice(0xb2b_usize.saturating_add(number.saturating_mul(168)), 168))
+        })
+        .filter(|backup| backup.le64(0) != 0)
+        .map(|backup| Root {
+            address: backup.le64(0),
+            level: backup.u8(152),
+            generation: Some(backup.le64(8)),
+        })
+        .collect();
+    out.sort_by_key(|root| std::cmp::Reverse(root.generation));
+    out
 }

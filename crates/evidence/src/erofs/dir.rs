@@ -3,6 +3,7 @@
 use super::{Erofs, File};
 use crate::bytes::{Fields, to_u64, to_usize};
 use crate::error::EvidenceError;
+use crate::fs::room::Room;
 use crate::fs::{Entry, Listing, RawPath};
 use crate::problem::{Place, Problem, ProblemKind};
 
@@ -23,21 +24,22 @@ pub(super) fn read(fs: &Erofs, file: &File) -> Result<Listing, EvidenceError> {
     }
     let block_bytes = 1_u64 << fs.superblock.directory_bits;
     let mut block = vec![0; to_usize(block_bytes.min(size))];
-    let mut at = 0_u64;
-    while at < size && listing.problems.len() < MAX_PROBLEMS {
+    let (mut at, mut room) = (0_u64, Room::new());
+    while at < size && !room.is_full() && listing.problems.len() < MAX_PROBLEMS {
         let count = to_usize(size.saturating_sub(at).min(block_bytes));
         let part = block.get_mut(..count).unwrap_or_default();
         match fs.content(file, at, part) {
-            Ok(got) => read_block(part.get(..got).unwrap_or(&[]), &place, &mut listing),
+            Ok(got) => read_block(part.get(..got).unwrap_or(&[]), &place, &mut listing, &mut room),
             Err(error) => listing.problems.push(error.to_problem(place.clone())),
         }
         at = at.saturating_add(to_u64(count)).max(at.saturating_add(1));
     }
+    listing.problems.extend(room.problem(file.inode.node));
     Ok(listing)
 }
 
 /// The first entry's name offset tells how many entries there are.
-fn read_block(raw: &[u8], place: &Place, listing: &mut Listing) {
+fn read_block(raw: &[u8], place: &Place, listing: &mut Listing, room: &mut Room) {
     let fields = Fields(raw);
     let mut problem = |text: String| {
         listing.problems.push(Problem::new(ProblemKind::Corrupt, place.clone(), text));
@@ -73,6 +75,8 @@ fn read_block(raw: &[u8], place: &Place, listing: &mut Listing) {
             problem(format!("directory entry with the impossible name \"{shown}\""));
             continue;
         }
-        listing.entries.push(Entry { name: RawPath(name.to_vec()), node: fields.le64(at) });
+        if room.takes(name.len()) {
+            listing.entries.push(Entry { name: RawPath(name.to_vec()), node: fields.le64(at) });
+        }
     }
 }

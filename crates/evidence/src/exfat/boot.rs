@@ -30,6 +30,37 @@ pub(super) struct Boot {
 }
 
 impl Boot {
+    /// The boot sector or, where it makes no sense, that of the copy of the boot region, which is told.
+    pub(super) fn read(source: &dyn Source) -> Result<(Self, Option<Problem>), EvidenceError> {
+        let at = |at: u64| {
+            source
+                .bytes_at(at, 512)
+                .map_err(EvidenceError::read("the exFAT boot sector"))
+                .and_then(|raw| Self::parse(&raw, source.size_bytes()))
+        };
+        let error = match at(0) {
+            Ok(boot) => return Ok((boot, None)),
+            Err(error) => error,
+        };
+        for sector_bytes in [512, 4096, 1024, 2048] {
+            let place = REGION_SECTORS.saturating_mul(sector_bytes);
+            if let Ok(boot) = at(place).and_then(|boot| boot.of_sectors(sector_bytes)) {
+                let text = format!("{error}; its copy at {place} is used");
+                let problem = Problem::new(error.kind(), Place::OffsetBytes(0), text);
+                return Ok((boot, Some(problem)));
+            }
+        }
+        Err(error)
+    }
+
+    /// Itself, if its sectors have this size.
+    fn of_sectors(self, sector_bytes: u64) -> Result<Self, EvidenceError> {
+        if self.sector_bytes == sector_bytes {
+            return Ok(self);
+        }
+        Err(EvidenceError::corrupt("a copy of the boot sector that stands in the wrong place"))
+    }
+
     pub(super) fn parse(raw: &[u8], source_bytes: u64) -> Result<Self, EvidenceError> {
         let boot = Fields(raw);
         if !boot.has(3, b"EXFAT   ") {

@@ -5,6 +5,7 @@ use super::upcase::{self, UpCase};
 use crate::bytes::Fields;
 use crate::fat::{ENTRY_BYTES, Harm, harmless};
 use crate::fs::Node;
+use crate::fs::room::Room;
 use crate::problem::{Place, Problem, ProblemKind};
 
 /// Problems kept for one directory.
@@ -55,6 +56,7 @@ pub(super) struct Scanner<'a> {
     has_ended: bool,
     behind_end: u64,
     unlisted_problems: u64,
+    room: Room,
     pub(super) specials: Specials,
     pub(super) records: Vec<Record>,
     pub(super) problems: Vec<Problem>,
@@ -68,6 +70,8 @@ impl<'a> Scanner<'a> {
             has_ended: false,
             behind_end: 0,
             unlisted_problems: 0,
+            // The name again as stored, and the set.
+            room: Room::beside(size_of::<Record>().saturating_add(64)),
             specials: Specials::default(),
             records: Vec::new(),
             problems: Vec::new(),
@@ -127,6 +131,7 @@ impl<'a> Scanner<'a> {
             let text = format!("{} sets stand behind the end of the directory", self.behind_end);
             self.problem(directory, text);
         }
+        self.problems.extend(self.room.problem(directory));
         if self.unlisted_problems > 0 {
             let text = format!("{} more problems in this directory", self.unlisted_problems);
             self.problems.push(Problem::new(ProblemKind::Corrupt, Place::Node(directory), text));
@@ -167,6 +172,9 @@ impl<'a> Scanner<'a> {
         }
         if state == State::Live {
             self.judge(node, &name, &set, harm);
+        }
+        if !self.room.takes(name.len().saturating_add(set.name.len())) {
+            return;
         }
         self.records.push(Record { node, name, set, state });
     }

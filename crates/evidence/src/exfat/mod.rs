@@ -73,8 +73,7 @@ impl ExFat {
     /// # Errors
     /// When the boot sector cannot be read, makes no sense or is of a revision yet unknown.
     pub fn open(source: Arc<dyn Source>) -> Result<Self, EvidenceError> {
-        let raw = source.bytes_at(0, 512).map_err(EvidenceError::read("the exFAT boot sector"))?;
-        let boot = Boot::parse(&raw, source.size_bytes())?;
+        let (boot, damaged) = Boot::read(&*source)?;
         let cached: Arc<dyn Source> = Arc::new(Cached::new(Arc::clone(&source), 4096, CACHE_BYTES));
         let table = Table {
             source: Arc::clone(&cached),
@@ -84,7 +83,7 @@ impl ExFat {
             clusters: boot.heap.clusters,
         };
         let mut fs = Self {
-            problems: boot.check(&source),
+            problems: damaged.into_iter().chain(boot.check(&source)).collect(),
             source,
             cached,
             boot,

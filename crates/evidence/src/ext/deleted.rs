@@ -9,6 +9,7 @@ use super::fast_commit::NameChange;
 use super::inode::Inode;
 use super::{Ext, groups};
 use crate::bytes::Fields;
+use crate::fs::room::Room;
 use crate::fs::{Deleted, DeletedListing, FileKind, Node, RawPath};
 use crate::problem::{Place, Problem, ProblemKind};
 use crate::time::Time;
@@ -102,13 +103,13 @@ impl Finder<'_> {
     /// All names of a directory, standing and swallowed.
     fn names(&mut self, inode: &Inode, state: State) -> Vec<Found> {
         let ext = self.ext;
-        let mut out = Vec::new();
+        let (mut out, mut room) = (Vec::new(), Room::new());
         // What is wrong with the directory itself is told by listing it.
         let _ = dir::each_block(ext, inode, &mut Vec::new(), &mut |logical, raw, _| {
             let is_index = dir::is_index(inode, logical, raw);
             let _ = dir::records(ext, raw, &mut |record| {
                 let is_unused = record.node == 0;
-                if is_possible(ext, &record) {
+                if is_possible(ext, &record) && room.takes(record.name.len()) {
                     let state = if is_unused { State::Deleted } else { state };
                     out.push(Found { name: record.name.to_vec(), node: record.node, state });
                 }
@@ -117,6 +118,7 @@ impl Finder<'_> {
                 }
             });
         });
+        self.out.problems.extend(room.problem(inode.node));
         for change in ext.recovered.names.get(&inode.node).into_iter().flatten() {
             let (name, node, state) = match change {
                 NameChange::Added { name, node } => (name, node, state),

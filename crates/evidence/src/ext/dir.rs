@@ -6,9 +6,10 @@ use super::inode::Inode;
 use super::{Ext, blocks, checksum};
 use crate::bytes::{Fields, to_u64, to_usize};
 use crate::error::EvidenceError;
+use crate::fs::room::Room;
 use crate::fs::{Entry, Listing, Node, RawPath};
 use crate::problem::{Place, Problem, ProblemKind};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Largest directory read: about four million names.
 const MAX_DIRECTORY_BYTES: u64 = 256 << 20;
@@ -38,11 +39,12 @@ pub(super) type BlockVisitor<'a> = dyn FnMut(u64, &[u8], &mut Vec<Problem>) + 'a
 /// The names of a directory, as the view in use has them.
 pub(super) fn read(ext: &Ext, inode: &Inode) -> Result<Listing, EvidenceError> {
     let mut listing = Listing::default();
-    let mut problems = Vec::new();
+    let (mut problems, mut room) = (Vec::new(), Room::new());
     each_block(ext, inode, &mut problems, &mut |_, raw, problems| {
-        names(ext, inode.node, raw, &mut listing.entries, problems);
+        names(ext, inode.node, raw, (&mut listing.entries, &mut room), problems);
     })?;
     listing.problems = problems;
+    listing.problems.extend(room.problem(inode.node));
     if let Some(changes) = ext.recovered.names.get(&inode.node) {
         apply(&mut listing.entries, changes);
     }
@@ -158,7 +160,7 @@ fn names(
     ext: &Ext,
     directory: Node,
     raw: &[u8],
-    entries: &mut Vec<Entry>,
+    (entries, room): (&mut Vec<Entry>, &mut Room),
     problems: &mut Vec<Problem>,
 ) {
     let mut odd = |text: String| {
@@ -169,7 +171,7 @@ fn names(
         } else if !record.is_possible() {
             let name = crate::escape_bytes(record.name);
             odd(format!("directory entry with the impossible name {name:?}"));
-        } else {
+        } else if room.takes(record.name.len()) {
             let name = RawPath(record.name.to_vec());
             entries.push(Entry { name, node: u64::from(record.node) });
         }
@@ -198,8 +200,12 @@ impl Record<'_> {
 /// What fast commits did to a directory, in their order. A name that is there already stays as it is.
 fn apply(entries: &mut Vec<Entry>, changes: &[NameChange]) {
     let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
+    // Only the names that change need to be found again.
+    let changed: HashSet<&[u8]> = changes.iter().map(NameChange::name).collect();
     for (index, entry) in entries.iter().enumerate() {
-        places.entry(entry.name.0.clone()).or_insert(index);
+        if changed.contains(&*entry.name.0) {
+            places.entry(entry.name.0.clone()).or_insert(index);
+        }
     }
     let mut gone = vec![false; entries.len()];
     for change in changes {

@@ -42,6 +42,13 @@ pub(super) enum NameChange {
     Removed { name: Vec<u8>, node: Node },
 }
 
+impl NameChange {
+    pub(super) fn name(&self) -> &[u8] {
+        let (Self::Added { name, .. } | Self::Removed { name, .. }) = self;
+        name
+    }
+}
+
 /// Whether the next block can hold more.
 pub(super) enum More {
     Yes,

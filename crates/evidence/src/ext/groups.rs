@@ -3,7 +3,8 @@
 //! All descriptors are read once, because every look at an inode needs one; their number is bounded by the groups that
 //! the source can really hold.
 
-use super::{Ext, checksum};
+use super::superblock::Superblock;
+use super::{Ext, backup, checksum};
 use crate::bytes::{Fields, to_u64, to_usize};
 use crate::error::EvidenceError;
 use crate::fs::Node;
@@ -36,36 +37,75 @@ pub(super) fn load(ext: &Ext) -> (Vec<Option<Group>>, Vec<Problem>) {
     let count = count(ext);
     let per_block = sb.descriptors_per_block();
     let (mut groups, mut problems) = (Vec::new(), Vec::new());
-    let mut wrong = 0_usize;
+    let (mut wrong, mut copied) = (0_usize, 0_usize);
     let mut raw = vec![0; to_usize(sb.block_bytes)];
     for meta in 0..count.div_ceil(per_block) {
         let here = count.saturating_sub(meta.saturating_mul(per_block)).min(per_block);
         if let Err(error) = ext.fill_block(sb.descriptor_block(meta), &mut raw) {
-            groups.extend((0..here).map(|_| None));
+            let first = to_u64(groups.len());
+            groups.extend((first..first.saturating_add(here)).map(|n| backup::descriptor(ext, n)));
             if problems.len() < MAX_TOLD {
                 let mut problem = error.to_problem(Place::Source);
-                problem.text.push_str(&format!("; {here} group descriptors are missing"));
+                problem.text.push_str(&format!(
+                    "; {here} group descriptors are missing or, where group 1 has them, their copies are used"
+                ));
                 problems.push(problem);
             }
             continue;
         }
         for part in raw.chunks_exact(to_usize(sb.descriptor_bytes)).take(to_usize(here)) {
             let number = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-            if !checksum::descriptor_fits(sb, number, part) {
+            let own = parse(part);
+            let fits = checksum::descriptor_fits(sb, number, part);
+            if !fits || !own.is_placed(sb) {
+                let copy = backup::descriptor(ext, u64::from(number));
+                if let Some(copy) = copy.filter(|copy| !copy.is_as_placed_as(&own)) {
+                    copied = copied.saturating_add(1);
+                    groups.push(Some(copy));
+                    continue;
+                }
+            }
+            if !fits {
                 wrong = wrong.saturating_add(1);
                 if wrong <= MAX_TOLD {
                     let text = format!("the checksum of group descriptor {number} does not fit");
                     problems.push(Problem::new(ProblemKind::Corrupt, Place::Source, text));
                 }
             }
-            groups.push(Some(parse(part)));
+            groups.push(Some(own));
         }
     }
     if wrong > MAX_TOLD {
         let text = format!("the checksums of {wrong} group descriptors do not fit");
         problems.push(Problem::new(ProblemKind::Corrupt, Place::Source, text));
     }
+    if copied > 0 {
+        let text = format!(
+            "{copied} group descriptors are damaged; their copies behind the superblock of group 1 are used, \
+             and all inodes and blocks of these groups looked at by their bitmaps"
+        );
+        problems.push(Problem::new(ProblemKind::Corrupt, Place::Source, text));
+    }
     (groups, problems)
+}
+
+impl Group {
+    /// Whether its bitmaps and its table are inside the file system.
+    pub(super) fn is_placed(&self, sb: &Superblock) -> bool {
+        let places = [self.block_bitmap, self.inode_bitmap, self.inode_table];
+        places.iter().all(|place| *place != 0 && *place < sb.blocks)
+    }
+
+    /// Whether bitmaps and table stand where another descriptor has them.
+    fn is_as_placed_as(&self, other: &Self) -> bool {
+        (self.block_bitmap, self.inode_bitmap, self.inode_table)
+            == (other.block_bitmap, other.inode_bitmap, other.inode_table)
+    }
+
+    /// The descriptor without what changes in use, which copies are not kept up with.
+    pub(super) fn places_only(self) -> Self {
+        Self { flags: 0, unused_inodes: 0, ..self }
+    }
 }
 
 /// Groups by the superblock, but no more than the source can hold.
@@ -76,7 +116,7 @@ fn count(ext: &Ext) -> u64 {
     blocks.div_ceil(u64::from(sb.blocks_per_group).max(1)).min(MAX_GROUPS)
 }
 
-fn parse(raw: &[u8]) -> Group {
+pub(super) fn parse(raw: &[u8]) -> Group {
     let f = Fields(raw);
     let wide = raw.len() >= 64;
     let place = |low: usize, high: usize| {

@@ -14,6 +14,7 @@
 //! text of what is encrypted, external journals (recorded as a problem).
 
 mod acl;
+mod backup;
 mod blocks;
 mod checksum;
 mod deleted;
@@ -87,10 +88,9 @@ impl Ext {
     /// # Errors
     /// As [`Ext::open`].
     pub fn open_view(source: Arc<dyn Source>, view: View) -> Result<Self, EvidenceError> {
-        let mut raw =
-            source.bytes_at(1024, 1024).map_err(EvidenceError::read("the ext superblock"))?;
+        let backup::Chosen { superblock, mut raw, problem: damaged } = backup::choose(&*source)?;
         let mut ext = Self {
-            superblock: Superblock::parse(&raw)?,
+            superblock,
             inode_tables: Cached::new(Arc::clone(&source), TABLE_PIECE_BYTES, MEMORY_BYTES),
             others: Cached::new(Arc::clone(&source), OTHER_PIECE_BYTES, MEMORY_BYTES),
             source,
@@ -110,7 +110,9 @@ impl Ext {
         }
         if !ext.overlay.is_empty() {
             // The superblock and the descriptors may themselves have newer copies in the journal.
-            if ext.fill(&*ext.source, 1024, &mut raw).is_ok()
+            let own_block = 1024_u64.checked_div(ext.superblock.block_bytes).unwrap_or(0);
+            if (damaged.is_none() || ext.overlay.contains_key(&own_block))
+                && ext.fill(&*ext.source, 1024, &mut raw).is_ok()
                 && let Ok(newer) = Superblock::parse(&raw)
                 && newer.block_bytes == ext.superblock.block_bytes
             {
@@ -123,6 +125,7 @@ impl Ext {
             ext.problems.push(Problem::new(ProblemKind::Corrupt, Place::OffsetBytes(1024), text));
         }
         ext.problems.append(&mut problems);
+        ext.problems.splice(0..0, damaged);
         if view == View::Recovered {
             fast_commit::replay(&mut ext, &tags);
             recovery::finish_orphans(&mut ext);

@@ -165,6 +165,29 @@ impl Superblock {
         Ok(out)
     }
 
+    /// Whether another superblock describes the same sizes.
+    pub(super) fn has_shape_of(&self, other: &Self) -> bool {
+        let sizes = |sb: &Self| {
+            (
+                (sb.block_bytes, sb.blocks, sb.inodes, sb.inode_bytes),
+                (sb.inodes_per_group, sb.blocks_per_group, sb.first_data_block),
+                (sb.descriptor_bytes, sb.first_meta_bg, sb.blocks_per_cluster),
+            )
+        };
+        sizes(self) == sizes(other)
+    }
+
+    /// The block that holds the copy, in block group 1, of the `meta`th block of descriptors; `None` where there is none
+    /// or it lies elsewhere.
+    pub(super) fn descriptor_copy(&self, meta: u64) -> Option<u64> {
+        let is_there = self.has_superblock(1)
+            && self.first_meta_bg.is_none_or(|first| meta < u64::from(first))
+            && self.blocks > u64::from(self.blocks_per_group);
+        let start =
+            u64::from(self.blocks_per_group).checked_add(u64::from(self.first_data_block))?;
+        is_there.then(|| start.saturating_add(1).saturating_add(meta))
+    }
+
     /// Descriptors that fit into one block.
     pub(super) fn descriptors_per_block(&self) -> u64 {
         self.block_bytes.checked_div(self.descriptor_bytes).unwrap_or(1).max(1)

@@ -7,6 +7,8 @@ use super::runs::Heap;
 use super::table::Width;
 use crate::bytes::{Fields, padded_text};
 use crate::error::EvidenceError;
+use crate::problem::{Place, Problem};
+use crate::source::Source;
 
 /// Where the root directory stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,39 @@ pub(super) struct Boot {
     pub(super) are_tables_mirrored: bool,
 }
 
+/// Sector of the copy that every formatting tool keeps on FAT32.
+const BACKUP_SECTOR: u64 = 6;
+
 impl Boot {
+    /// The boot sector and its bytes or, where it makes no sense, the copy FAT32 keeps of it, which is told.
+    pub(super) fn read(
+        source: &dyn Source,
+    ) -> Result<(Self, Vec<u8>, Option<Problem>), EvidenceError> {
+        let at = |at: u64| {
+            source
+                .bytes_at(at, 512)
+                .map_err(EvidenceError::read("the FAT boot sector"))
+                .and_then(|raw| Ok((Self::parse(&raw, source.size_bytes())?, raw)))
+        };
+        let error = match at(0) {
+            Ok((boot, raw)) => return Ok((boot, raw, None)),
+            Err(error) => error,
+        };
+        for sector_bytes in [512, 4096, 1024, 2048] {
+            let place = BACKUP_SECTOR.saturating_mul(sector_bytes);
+            if let Ok((boot, raw)) = at(place)
+                && boot.sector_bytes == sector_bytes
+                && boot.backup_at == Some(place)
+                && raw.ends_with(&[0x55, 0xaa])
+            {
+                let text = format!("{error}; its copy at {place} is used");
+                let problem = Problem::new(error.kind(), Place::OffsetBytes(0), text);
+                return Ok((boot, raw, Some(problem)));
+            }
+        }
+        Err(error)
+    }
+
     pub(super) fn parse(raw: &[u8], source_bytes: u64) -> Result<Self, EvidenceError> {
         let boot = Fields(raw);
         let sector_bytes = u64::from(boot.le16(11));

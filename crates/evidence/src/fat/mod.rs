@@ -84,8 +84,7 @@ impl Fat {
     /// # Errors
     /// When the boot sector cannot be read or makes no sense.
     pub fn open(source: Arc<dyn Source>) -> Result<Self, EvidenceError> {
-        let raw = source.bytes_at(0, 512).map_err(EvidenceError::read("the FAT boot sector"))?;
-        let boot = Boot::parse(&raw, source.size_bytes())?;
+        let (boot, raw, damaged) = Boot::read(&*source)?;
         let cached: Arc<dyn Source> = Arc::new(Cached::new(Arc::clone(&source), 4096, CACHE_BYTES));
         let table = Table {
             source: Arc::clone(&cached),
@@ -101,7 +100,7 @@ impl Fat {
             table,
             shelf: Shelf::new(),
             label: None,
-            problems: vec![],
+            problems: damaged.into_iter().collect(),
         };
         fat.check(&raw);
         fat.label = fat.root_label().or_else(|| fat.boot.label.clone());

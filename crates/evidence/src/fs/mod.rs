@@ -10,6 +10,7 @@ pub mod digest;
 pub mod extents;
 pub mod glob;
 pub mod mounts;
+pub(crate) mod room;
 pub mod select;
 pub mod tree;
 
@@ -321,6 +322,17 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// When they cannot be read, or [`EvidenceError::Unsupported`] where the reader has none.
     fn xattrs(&self, node: Node) -> Result<Vec<Xattr>, EvidenceError>;
+
+    /// The root of a subvolume by its number; without one, the directory a mount shows when nothing else is asked for.
+    ///
+    /// # Errors
+    /// When there is no such subvolume, or `Unsupported` where the format has none.
+    fn subvolume(&self, id: Option<u64>) -> Result<Node, EvidenceError> {
+        match id {
+            None => Ok(self.root()),
+            Some(_) => Err(EvidenceError::unsupported(format!("a subvolume of {}", self.kind()))),
+        }
+    }
 
     /// How times, owners and names are to be understood.
     fn conventions(&self) -> Conventions {

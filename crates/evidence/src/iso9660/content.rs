@@ -5,6 +5,7 @@ use super::volume::SECTOR_BYTES;
 use super::{Iso, MAX_PROBLEMS};
 use crate::bytes::{to_u64, to_usize};
 use crate::error::EvidenceError;
+use crate::fs::room::Room;
 use crate::problem::{Place, Problem, ProblemKind};
 
 /// Longest directory read.
@@ -76,9 +77,11 @@ impl Iso {
             );
             note(ProblemKind::Refused, directory.node, text);
         }
+        // A record is kept whole, and its name again for the list.
+        let mut room = Room::beside(size_of::<Record>().saturating_add(48));
         let mut at = 0_u64;
         let mut is_continued = false;
-        while at < length {
+        while at < length && !room.is_full() {
             let wanted = to_usize(length.saturating_sub(at)).min(to_usize(SECTOR_BYTES));
             let from = start.saturating_add(at);
             let sector = match self.cached.bytes_at(from, wanted) {
@@ -110,12 +113,15 @@ impl Iso {
                 // Later sections of a file stand for nothing of their own.
                 let is_first = !is_continued;
                 is_continued = record.continues();
-                if is_first && !record.is_dot() {
+                let letters =
+                    record.name.len().saturating_mul(2).saturating_add(record.system_use.len());
+                if is_first && !record.is_dot() && room.takes(letters) {
                     out.push(record);
                 }
             }
             at = at.saturating_add(SECTOR_BYTES);
         }
+        problems.extend(room.problem(directory.node));
         (out, problems)
     }
 }

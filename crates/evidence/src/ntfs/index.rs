@@ -9,6 +9,7 @@ use super::object::Object;
 use super::record::{kind, unfix};
 use crate::bytes::{Fields, to_u64, to_usize};
 use crate::error::EvidenceError;
+use crate::fs::room::Room;
 use crate::fs::{Entry, Listing, Node, RawPath};
 use crate::problem::{Place, Problem, ProblemKind};
 use std::collections::BTreeSet;
@@ -24,7 +25,12 @@ pub(super) const NAMES: &[u8] = b"$I30";
 
 /// The names of a directory.
 pub(super) fn read(ntfs: &Ntfs, object: &Object) -> Result<Listing, EvidenceError> {
-    let mut found = Found { node: object.node(), listing: Listing::default(), dos: Vec::new() };
+    let mut found = Found {
+        node: object.node(),
+        listing: Listing::default(),
+        dos: Vec::new(),
+        room: Room::new(),
+    };
     for damage in &object.damage {
         found.problem(ProblemKind::Corrupt, damage.clone());
     }
@@ -58,6 +64,7 @@ struct Found {
     listing: Listing,
     /// DOS names, which are left out where the same file has a proper one.
     dos: Vec<Entry>,
+    room: Room,
 }
 
 impl Found {
@@ -162,6 +169,9 @@ impl Found {
             let text = format!("index entry with the impossible name {shown}");
             return self.problem(ProblemKind::Corrupt, text);
         }
+        if !self.room.takes(name.name.len()) {
+            return;
+        }
         let space = name.space;
         let entry = Entry { name: RawPath(name.name), node: entry.le64(0) };
         if space == Space::Dos {
@@ -178,6 +188,7 @@ impl Found {
             self.dos.retain(|entry| !named.contains(&entry.node));
             self.listing.entries.append(&mut self.dos);
         }
+        self.listing.problems.extend(self.room.problem(self.node));
         self.listing
     }
 }

@@ -3,6 +3,7 @@
 //! Every signature that is present is reported, not only the first: leftovers of an earlier use and a RAID member that
 //! also looks like a file system are facts an examiner wants. Reads are few and small, whatever the range claims.
 
+mod copies;
 mod filesystems;
 mod members;
 mod windows;
@@ -209,6 +210,9 @@ pub fn probe(source: &dyn Source) -> Probe {
         filesystems::swap,
         members::zfs,
     ];
-    let contents = detectors.iter().filter_map(|detect| detect(&range)).collect();
+    let mut contents: Vec<Content> = detectors.iter().filter_map(|detect| detect(&range)).collect();
+    if contents.is_empty() {
+        contents = copies::find(&range);
+    }
     Probe { contents, problems: range.problems.into_inner() }
 }

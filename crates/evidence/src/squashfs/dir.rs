@@ -4,6 +4,7 @@ use super::Squash;
 use super::inode::{Body, Inode};
 use crate::bytes::Fields;
 use crate::error::EvidenceError;
+use crate::fs::room::Room;
 use crate::fs::{Entry, Listing, RawPath};
 use crate::problem::{Place, Problem, ProblemKind};
 
@@ -28,9 +29,10 @@ pub(super) fn read(fs: &Squash, inode: &Inode) -> Result<Listing, EvidenceError>
         left = MAX_DIRECTORY_BYTES;
     }
     let start = fs.superblock.directory_table.saturating_add(u64::from(block));
+    let mut room = Room::new();
     let mut cursor = fs.cursor(start, usize::from(within));
-    while left > 0 {
-        match run(&mut cursor, &mut listing, inode) {
+    while left > 0 && !room.is_full() {
+        match run(&mut cursor, &mut listing, &mut room, inode) {
             Ok(used) => left = left.saturating_sub(used),
             Err(error) => {
                 // What follows cannot be found without the lengths of what is damaged.
@@ -39,6 +41,7 @@ pub(super) fn read(fs: &Squash, inode: &Inode) -> Result<Listing, EvidenceError>
             }
         }
     }
+    listing.problems.extend(room.problem(inode.node));
     Ok(listing)
 }
 
@@ -46,6 +49,7 @@ pub(super) fn read(fs: &Squash, inode: &Inode) -> Result<Listing, EvidenceError>
 fn run(
     cursor: &mut super::table::Cursor<'_>,
     listing: &mut Listing,
+    room: &mut Room,
     inode: &Inode,
 ) -> Result<u64, EvidenceError> {
     let head: [u8; 12] = cursor.array()?;
@@ -81,7 +85,9 @@ fn run(
             continue;
         }
         let node = u64::from(head.le32(4)) << 16 | u64::from(fixed.le16(0));
-        listing.entries.push(Entry { name: RawPath(name), node });
+        if room.takes(name_bytes) {
+            listing.entries.push(Entry { name: RawPath(name), node });
+        }
     }
     Ok(used)
 }

@@ -1,12 +1,13 @@
 //! One tree for each installed system: its volumes put together where its own files say they stood.
 //!
-//! The files that say so (`fstab`, `crypttab`) are claims of the disk: a volume is taken for what they name only when
+//! The files that say so (`fstab`, `crypttab`, mount units) are claims of the disk: a volume is taken for what they name only when
 //! exactly one volume at hand fits, and everything they name that could not be reached is listed, never passed over.
 
 pub mod fstab;
 mod locate;
 mod mounting;
 mod roots;
+mod units;
 
 use crate::collection::Collection;
 use crate::fs::{MountTree, RawPath, View};

@@ -2,7 +2,7 @@
 
 use super::locate::{Located, locate};
 use super::roots::Root;
-use super::{Mount, System, Unreached, fstab};
+use super::{Mount, System, Unreached, fstab, units};
 use crate::error::EvidenceError;
 use crate::fs::tree::{self, LastLink};
 use crate::fs::{FileKind, FileSystem, MountTree, Node, RawPath, View};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// No file read here needs more.
 const MAX_FILE_BYTES: usize = 1 << 20;
 /// Types that hold nothing a disk would keep.
-const WITHOUT_DISK: [&str; 14] = [
+const WITHOUT_DISK: [&str; 17] = [
     "proc",
     "sysfs",
     "tmpfs",
@@ -28,6 +28,9 @@ const WITHOUT_DISK: [&str; 14] = [
     "efivarfs",
     "binfmt_misc",
     "hugetlbfs",
+    "mqueue",
+    "configfs",
+    "fusectl",
 ];
 /// Types that live on another machine.
 const REMOTE: [&str; 7] = ["nfs", "nfs4", "cifs", "smb3", "sshfs", "fuse.sshfs", "ceph"];
@@ -48,6 +51,7 @@ pub(super) fn assemble(stack: &Stack, view: View, root: &Root, name: String) -> 
     let table = read(&tree, b"/etc/fstab", &mut system.problems);
     let (mut entries, problems) = fstab::parse(&table);
     system.problems.extend(problems);
+    units::add(&tree, &mut entries, &mut system.problems);
     let crypttab = fstab::parse_crypttab(&read(&tree, b"/etc/crypttab", &mut system.problems));
     // A parent is mounted before what stands below it, whatever the order of the lines.
     entries.sort_by_key(|entry| depth(&entry.mount_point));
@@ -152,9 +156,10 @@ fn put(
     let node = subvolume(&*fs, entry).map_err(said)?;
     let (parent, name) = point(tree, &entry.mount_point)?;
     tree.mount(parent, &name, fs, node).map_err(said)?;
-    let from = match entry.option("subvol") {
-        Some(path) => format!("{address}:{path}"),
-        None => address,
+    let from = match (entry.option("subvol"), entry.option("subvolid")) {
+        (Some(path), _) => format!("{address}:{path}"),
+        (None, Some(id)) => format!("{address}:subvolume {id}"),
+        (None, None) => address,
     };
     Ok(Mount { path: entry.mount_point.clone(), what: entry.what.clone(), from, assumption })
 }
@@ -176,9 +181,14 @@ fn open(
 fn subvolume(fs: &dyn FileSystem, entry: &fstab::Entry) -> Result<Node, EvidenceError> {
     match entry.option("subvol") {
         Some(path) => tree::resolve(fs, path.as_bytes(), LastLink::Keep),
-        None if entry.option("subvolid").is_some() => {
-            Err(EvidenceError::unsupported("a subvolume named by number alone"))
-        }
-        None => Ok(fs.root()),
+        None => match entry.option("subvolid") {
+            Some(text) => {
+                let id = text.parse().map_err(|_| {
+                    EvidenceError::corrupt(format!("subvolid={text} is no number of a subvolume"))
+                })?;
+                fs.subvolume(Some(id))
+            }
+            None => fs.subvolume(None),
+        },
     }
 }

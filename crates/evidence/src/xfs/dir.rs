@@ -9,6 +9,7 @@ use super::map::Map;
 use super::{Xfs, check, content};
 use crate::bytes::{Fields, to_u64, to_usize};
 use crate::error::EvidenceError;
+use crate::fs::room::Room;
 use crate::fs::{Entry, Listing, RawPath};
 use crate::problem::{Place, Problem, ProblemKind};
 
@@ -34,11 +35,13 @@ pub(super) fn read(xfs: &Xfs, inode: &Inode) -> Result<Listing, EvidenceError> {
         short(xfs, inode, &mut listing);
         return Ok(listing);
     }
-    let mut problems = Vec::new();
+    let (mut problems, mut room) = (Vec::new(), Room::new());
     blocks(xfs, inode, &mut problems, &mut |raw| {
         let mut found = Vec::new();
         items(xfs, raw, &mut |item| {
-            if let Item::Name(name, node) = item {
+            if let Item::Name(name, node) = item
+                && room.takes(name.len())
+            {
                 add(inode, name, node, &mut listing.entries, &mut found);
             }
         })
@@ -46,6 +49,7 @@ pub(super) fn read(xfs: &Xfs, inode: &Inode) -> Result<Listing, EvidenceError> {
         found
     })?;
     listing.problems.append(&mut problems);
+    listing.problems.extend(room.problem(inode.node));
     Ok(listing)
 }
 

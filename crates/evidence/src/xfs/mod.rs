@@ -22,6 +22,7 @@ mod log;
 mod logged;
 mod map;
 mod recover;
+mod secondary;
 mod store;
 mod superblock;
 mod xattr;
@@ -81,10 +82,16 @@ impl Xfs {
         if xfs.store.overlaid_sectors() != 0 {
             // The label and the root may be newer in the log.
             let raw = xfs.store.bytes(0, to_usize(xfs.superblock.sector_bytes))?;
-            let newer = Superblock::parse(&raw)?;
-            if newer.block_bytes == xfs.superblock.block_bytes {
-                xfs.superblock = newer;
+            match Superblock::parse(&raw) {
+                Ok(newer) if newer.block_bytes == xfs.superblock.block_bytes => {
+                    xfs.superblock = newer;
+                }
+                // A damaged one was told already, and is in no log.
+                _ => {}
             }
+        }
+        if secondary::lacks_root(&xfs.superblock) {
+            xfs.superblock.root = secondary::root(&xfs)?;
         }
         for group in ag::groups(&xfs).take(MAX_GROUPS_CHECKED) {
             let doubts = ag::doubts(&xfs, group);

@@ -3,7 +3,7 @@
 //! Every number that later becomes a shift, a divisor or a length is checked here once (XFS Algorithms & Data
 //! Structures, "Superblocks"), so that the other modules may rely on it.
 
-use super::check;
+use super::{check, secondary};
 use crate::bytes::{Fields, padded_text, to_u64, to_usize, uuid_text};
 use crate::error::EvidenceError;
 use crate::problem::{Place, Problem, ProblemKind};
@@ -52,19 +52,36 @@ pub(super) struct Superblock {
 }
 
 impl Superblock {
-    /// Reads the first superblock, and what is worth saying about it.
+    /// Reads the first superblock or, where that makes no sense, a copy, and what is worth saying about it.
     pub(super) fn read(source: &dyn Source) -> Result<(Self, Vec<Problem>), EvidenceError> {
-        let raw = source
+        let first = source
             .bytes_at(0, MAX_SECTOR_BYTES)
-            .map_err(EvidenceError::read("the XFS superblock"))?;
-        let superblock = Self::parse(&raw)?;
+            .map_err(EvidenceError::read("the XFS superblock"))
+            .and_then(|raw| Ok((Self::parse(&raw)?, raw)));
         let mut problems = Vec::new();
-        let sector = raw.get(..to_usize(superblock.sector_bytes)).unwrap_or(&raw);
-        if superblock.is_v5
-            && let Some(text) = check::mismatch(sector, check::SUPERBLOCK, "superblock")
-        {
-            problems.push(Problem::new(ProblemKind::Corrupt, Place::OffsetBytes(0), text));
-        }
+        let mut tell = |kind, text| {
+            problems.push(Problem::new(kind, Place::OffsetBytes(0), text));
+        };
+        let (superblock, raw) = match first {
+            Ok((superblock, raw)) => {
+                let sector = raw.get(..to_usize(superblock.sector_bytes)).unwrap_or(&raw);
+                if superblock.is_v5
+                    && let Some(text) = check::mismatch(sector, check::SUPERBLOCK, "superblock")
+                {
+                    tell(ProblemKind::Corrupt, text);
+                }
+                (superblock, raw)
+            }
+            Err(error) => {
+                let Some((copy, mut raw, at)) = secondary::find(source) else {
+                    return Err(error);
+                };
+                tell(error.kind(), secondary::sentence(&error, at, &raw));
+                // mkfs leaves its own mark in copies.
+                raw.get_mut(126).into_iter().for_each(|mark| *mark = 0);
+                (copy, raw)
+            }
+        };
         let f = Fields(&raw);
         let claimed = superblock.blocks.saturating_mul(superblock.block_bytes);
         if claimed > source.size_bytes() {

@@ -1,6 +1,7 @@
 //! Damaged images of every format: no panic, no hang, no endless reading. Only we vouch for these.
 
 use super::{convert, ewf, qemu_io};
+use crate::support::bounded::{bounded, note};
 use crate::support::{Random, run, text, tool};
 use evidence::container::{self, Opened, Siblings};
 use evidence::{MemSource, Source};
@@ -62,6 +63,7 @@ pub(crate) fn mutate(name: &str, image: &[u8], rounds: u64) {
             exercise(&opened);
         }
         let took = started.elapsed();
+        note(&format!("{name}, round {round}"));
         assert!(took < Duration::from_secs(5), "{name}, round {round} took {took:?}");
     }
 }
@@ -77,51 +79,63 @@ fn small() -> Vec<u8> {
 
 #[test]
 pub(crate) fn mutated_images_of_qemu_never_panic_or_hang() {
-    for (name, options, rounds) in [
-        ("a.qcow2", &["-O", "qcow2", "-c", "-o", "cluster_size=4k"][..], 60),
-        ("b.qcow2", &["-O", "qcow2", "-c", "-o", "cluster_size=4k,compression_type=zstd"], 40),
-        ("c.qcow2", &["-O", "qcow2", "-o", "extended_l2=on,cluster_size=16k"], 60),
-        ("a.vmdk", &["-O", "vmdk"], 60),
-        ("b.vmdk", &["-O", "vmdk", "-o", "subformat=streamOptimized"], 60),
-        ("a.vhd", &["-O", "vpc", "-o", "force_size=on"], 30),
-        ("a.vhdx", &["-O", "vhdx", "-o", "block_size=1M"], 8),
-    ] {
-        let directory = tempfile::tempdir().unwrap();
-        let Some(path) = convert(directory.path(), &small(), options, name) else { return };
-        mutate(name, &std::fs::read(path).unwrap(), rounds);
-    }
+    bounded("qcow2, VMDK, VHD, VHDX", || {
+        for (name, options, rounds) in [
+            ("a.qcow2", &["-O", "qcow2", "-c", "-o", "cluster_size=4k"][..], 60),
+            ("b.qcow2", &["-O", "qcow2", "-c", "-o", "cluster_size=4k,compression_type=zstd"], 40),
+            ("c.qcow2", &["-O", "qcow2", "-o", "extended_l2=on,cluster_size=16k"], 60),
+            ("a.vmdk", &["-O", "vmdk"], 60),
+            ("b.vmdk", &["-O", "vmdk", "-o", "subformat=streamOptimized"], 60),
+            ("a.vhd", &["-O", "vpc", "-o", "force_size=on"], 30),
+            ("a.vhdx", &["-O", "vhdx", "-o", "block_size=1M"], 8),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let Some(path) = convert(directory.path(), &small(), options, name) else { return };
+            mutate(name, &std::fs::read(path).unwrap(), rounds);
+        }
+    });
 }
 
 #[test]
 pub(crate) fn mutated_chains_never_panic_or_hang() {
-    let Some(qemu_img) = tool("qemu-img") else { return };
-    let directory = tempfile::tempdir().unwrap();
-    for (format, name) in [("qcow2", "child.qcow2"), ("vmdk", "child.vmdk")] {
-        let base = format!("base.{format}");
-        convert(directory.path(), &small(), &["-O", format], &base).unwrap();
-        let path = directory.path().join(name);
-        run(&qemu_img, &["create", "-q", "-f", format, "-b", &base, "-F", format, text(&path)], "");
-        assert!(qemu_io(&["-f", format], &path, &["write -P 3 64k 64k"]));
-        mutate(name, &std::fs::read(path).unwrap(), 40);
-    }
+    bounded("chains of images", || {
+        let Some(qemu_img) = tool("qemu-img") else { return };
+        let directory = tempfile::tempdir().unwrap();
+        for (format, name) in [("qcow2", "child.qcow2"), ("vmdk", "child.vmdk")] {
+            let base = format!("base.{format}");
+            convert(directory.path(), &small(), &["-O", format], &base).unwrap();
+            let path = directory.path().join(name);
+            run(
+                &qemu_img,
+                &["create", "-q", "-f", format, "-b", &base, "-F", format, text(&path)],
+                "",
+            );
+            assert!(qemu_io(&["-f", format], &path, &["write -P 3 64k 64k"]));
+            mutate(name, &std::fs::read(path).unwrap(), 40);
+        }
+    });
 }
 
 #[test]
 pub(crate) fn mutated_descriptors_never_panic_or_hang() {
-    let text = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=12345677\nparentFileNameHint=\"a\"\n\
+    bounded("VMDK descriptors", || {
+        let text = "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=12345677\nparentFileNameHint=\"a\"\n\
         RW 100 FLAT \"x.bin\" 3\nRW 50 ZERO\nRW 20 SPARSE \"y\"\nRW 9 FLAT \"/dev/sda\" 0\n";
-    mutate("a.vmdk", text.as_bytes(), 200);
-    let many = "RW 18446744073709551615 FLAT \"x.bin\" 18446744073709551615\n".repeat(2000);
-    mutate("b.vmdk", format!("{text}{many}").as_bytes(), 5);
+        mutate("a.vmdk", text.as_bytes(), 200);
+        let many = "RW 18446744073709551615 FLAT \"x.bin\" 18446744073709551615\n".repeat(2000);
+        mutate("b.vmdk", format!("{text}{many}").as_bytes(), 5);
+    });
 }
 
 #[test]
 pub(crate) fn mutated_e01_never_panics_or_hangs() {
-    for (options, rounds) in
-        [(&["-c", "fast"][..], 60), (&["-c", "none", "-b", "16"], 60), (&["-f", "smart"], 40)]
-    {
-        let directory = tempfile::tempdir().unwrap();
-        let Some(path) = ewf::acquire(directory.path(), &small(), options) else { return };
-        mutate("a.E01", &std::fs::read(path).unwrap(), rounds);
-    }
+    bounded("E01", || {
+        for (options, rounds) in
+            [(&["-c", "fast"][..], 60), (&["-c", "none", "-b", "16"], 60), (&["-f", "smart"], 40)]
+        {
+            let directory = tempfile::tempdir().unwrap();
+            let Some(path) = ewf::acquire(directory.path(), &small(), options) else { return };
+            mutate("a.E01", &std::fs::read(path).unwrap(), rounds);
+        }
+    });
 }

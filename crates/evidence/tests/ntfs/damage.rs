@@ -2,6 +2,7 @@
 
 use super::bench::{node, set, volume};
 use super::reparse;
+use super::support::bounded::bounded;
 use super::support::hostile;
 use evidence::fs::tree::{self};
 use evidence::fs::{FileSystem, Stored};
@@ -155,30 +156,34 @@ fn names_that_are_no_text_survive() {
 /// Bytes of every structure are changed at random: whatever happens must end, soon, without a panic.
 #[test]
 fn mutated_volumes_never_panic_or_hang() {
-    let directory = tempfile::tempdir().unwrap();
-    let Some((image, mounted)) = volume(directory.path(), 4 << 20, &["-c", "1024"]) else { return };
-    std::fs::create_dir(mounted.at("d")).unwrap();
-    for index in 0..30 {
-        std::fs::write(mounted.at(&format!("d/{index}-{}", "n".repeat(60))), "x").unwrap();
-    }
-    set(&mounted.at("d"), "system.ntfs_attrib_be", &[0, 0, 8, 0]);
-    std::fs::write(mounted.at("d/packed"), "compressible ".repeat(9000)).unwrap();
-    let sparse = std::fs::File::create(mounted.at("sparse")).unwrap();
-    std::os::unix::fs::FileExt::write_at(&sparse, b"end", 900_000).unwrap();
-    drop(sparse);
-    std::fs::write(mounted.at("streams"), "main").unwrap();
-    for index in 0..20 {
-        set(&mounted.at("streams"), &format!("user.{index}-{}", "s".repeat(60)), &[1; 60]);
-    }
-    std::fs::write(mounted.at("link"), "").unwrap();
-    set(&mounted.at("link"), "system.ntfs_reparse_data", &reparse(0xa000_000c, "a", "b"));
-    std::fs::remove_file(
-        mounted.at("d/7-nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"),
-    )
-    .unwrap();
-    drop(mounted);
-    let good = std::fs::read(&image).unwrap();
-    hostile::mutate(&good, 150, 0x5eed_0007, &|source| {
-        evidence::ntfs::open(source, evidence::View::Recovered)
+    bounded("NTFS", || {
+        let directory = tempfile::tempdir().unwrap();
+        let Some((image, mounted)) = volume(directory.path(), 4 << 20, &["-c", "1024"]) else {
+            return;
+        };
+        std::fs::create_dir(mounted.at("d")).unwrap();
+        for index in 0..30 {
+            std::fs::write(mounted.at(&format!("d/{index}-{}", "n".repeat(60))), "x").unwrap();
+        }
+        set(&mounted.at("d"), "system.ntfs_attrib_be", &[0, 0, 8, 0]);
+        std::fs::write(mounted.at("d/packed"), "compressible ".repeat(9000)).unwrap();
+        let sparse = std::fs::File::create(mounted.at("sparse")).unwrap();
+        std::os::unix::fs::FileExt::write_at(&sparse, b"end", 900_000).unwrap();
+        drop(sparse);
+        std::fs::write(mounted.at("streams"), "main").unwrap();
+        for index in 0..20 {
+            set(&mounted.at("streams"), &format!("user.{index}-{}", "s".repeat(60)), &[1; 60]);
+        }
+        std::fs::write(mounted.at("link"), "").unwrap();
+        set(&mounted.at("link"), "system.ntfs_reparse_data", &reparse(0xa000_000c, "a", "b"));
+        std::fs::remove_file(
+            mounted.at("d/7-nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"),
+        )
+        .unwrap();
+        drop(mounted);
+        let good = std::fs::read(&image).unwrap();
+        hostile::mutate(&good, 150, 0x5eed_0007, &|source| {
+            evidence::ntfs::open(source, evidence::View::Recovered)
+        });
     });
 }

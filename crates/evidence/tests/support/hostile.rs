@@ -1,13 +1,16 @@
 //! Damaged images: whatever the bytes, a reader must neither panic, nor hang, nor grow without bound.
 
 use super::Random;
+use super::bounded::note;
+use super::pages::Pages;
 use evidence::fs::tree::{self, Limits};
 use evidence::fs::{FileSystem, RawPath};
-use evidence::{EvidenceError, MemSource, Source};
+use evidence::{EvidenceError, Source};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Opens the image `rounds` times, each time damaged in another way from `seed` on, and uses every call of the reader.
+/// Opens the image `rounds` times, each time damaged in another way from `seed` on, and uses every call of the reader;
+/// in a process of its own when inside [`super::bounded::bounded`], whose peak is noted.
 ///
 /// # Panics
 /// When the reader does, or when one round takes longer than two seconds for each MiB (and at least five).
@@ -18,18 +21,15 @@ pub(crate) fn mutate(
     open: &dyn Fn(Arc<dyn Source>) -> Result<Box<dyn FileSystem>, EvidenceError>,
 ) {
     let bound = Duration::from_secs((image.len() as u64 >> 20) * 2).max(Duration::from_secs(5));
+    let whole = Pages::new(image);
     // Damage where something stands; most of a small file system is empty.
-    let used: Vec<usize> = image
-        .chunks(512)
-        .enumerate()
-        .filter(|(_, sector)| sector.iter().any(|byte| *byte != 0))
-        .map(|(number, _)| number * 512)
-        .collect();
+    let used = whole.used();
     for round in 0..rounds {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9).wrapping_add(round) | 1);
-        let mut bytes = image.to_vec();
+        let mut damaged = whole.clone();
         for _ in 0..=random.below(24) {
-            let at = used.get(random.below(used.len())).copied().unwrap_or(0) + random.below(512);
+            let sector = used.get(random.below(used.len())).copied().unwrap_or(0);
+            let at = sector + random.below(512) as u64;
             let span = 1 + random.below(8);
             let value = match random.below(4) {
                 0 => 0,
@@ -37,16 +37,15 @@ pub(crate) fn mutate(
                 2 => 1 << random.below(8),
                 _ => random.below(256) as u8,
             };
-            for byte in bytes.iter_mut().skip(at).take(span) {
-                *byte = value;
-            }
+            damaged.put(at, &[value; 8][..span]);
         }
         if round % 16 == 15 {
-            bytes.truncate(random.below(image.len()));
+            damaged.size_bytes = random.below(image.len()) as u64;
         }
         let started = Instant::now();
-        exercise(open(Arc::new(MemSource::new(bytes))));
+        exercise(open(damaged.source()));
         let took = started.elapsed();
+        note(&format!("round {round} of seed {seed}"));
         assert!(took < bound, "round {round} of seed {seed} took {took:?}");
     }
 }

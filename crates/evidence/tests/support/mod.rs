@@ -3,9 +3,12 @@
 //! A test whose tool is missing says "skipped: no TOOL" and passes; nothing else lets it pass untested.
 #![allow(dead_code, reason = "every test binary uses its own part of this")]
 
+pub(crate) mod bounded;
 pub(crate) mod facts;
 pub(crate) mod hostile;
 pub(crate) mod kernel;
+pub(crate) mod nasty;
+pub(crate) mod pages;
 pub(crate) mod population;
 
 use std::path::{Path, PathBuf};
