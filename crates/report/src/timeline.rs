@@ -133,11 +133,13 @@ fn picture(marks: &[Mark], acts: &[Moment]) -> Option<Picture> {
     worse().next()?;
     let bound =
         last.seconds().saturating_sub(PICTURE_DAYS.saturating_mul(crate::moment::DAY_SECONDS));
-    let first = worse()
-        .map(|(at, _)| at.seconds())
-        .filter(|at| *at >= bound)
-        .min()
-        .unwrap_or(last.seconds());
+    // What needs a look decides where the picture begins: one old fact of little weight would make it all one column.
+    let begins = |least: Severity| {
+        let inside = worse().filter(|(at, severity)| at.seconds() >= bound && *severity <= least);
+        inside.map(|(at, _)| at.seconds()).min()
+    };
+    let first =
+        begins(Severity::Medium).or_else(|| begins(Severity::Low)).unwrap_or(last.seconds());
     let columns = i64::try_from(COLUMNS).unwrap_or(i64::MAX);
     let span = last.seconds().saturating_sub(first).saturating_add(1);
     let fits = |step: &&i64| {
@@ -190,6 +192,7 @@ mod tests {
             (at("2026-03-01T10:00:00Z"), Severity::Critical),
             (at("2026-03-01T10:00:59Z"), Severity::Critical),
             (at("2026-03-04T00:00:00Z"), Severity::Low),
+            (at("2026-02-01T00:00:00Z"), Severity::Low),
             (at("2030-03-04T00:00:00Z"), Severity::Info),
         ];
         let drawn = picture(&marks, &[at("2026-03-05T12:00:00Z")]).unwrap();
@@ -197,7 +200,7 @@ mod tests {
         assert_eq!(drawn.column_seconds, 7200);
         assert_eq!(drawn.rows[0][0], 2);
         assert_eq!(drawn.rows[3][31], 1);
-        assert_eq!(drawn.earlier, 1);
+        assert_eq!(drawn.earlier, 2);
         assert_eq!(drawn.acts.iter().sum::<u64>(), 1);
         assert!(picture(&[(at("2026-03-01T10:00:00Z"), Severity::Info)], &[]).is_none());
     }
