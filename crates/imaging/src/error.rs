@@ -101,6 +101,20 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The source is not the one that was being imaged.
+    #[error("the source has {found} bytes, the one that was being imaged {expected}")]
+    OtherSource {
+        /// Its size in bytes.
+        found: u64,
+        /// The size in the journal.
+        expected: u64,
+    },
+    /// A copy had failed before the interruption.
+    #[error("copy {number} had failed before the work was interrupted")]
+    CopyLost {
+        /// Number of its request.
+        number: usize,
+    },
     /// The format cannot hold this source.
     #[error("{format} cannot hold this: {reason}")]
     Format {
@@ -119,10 +133,16 @@ impl Error {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } | Self::Sink { .. } | Self::Unreadable { .. } => ErrorKind::Io,
+            Self::Io { .. }
+            | Self::Sink { .. }
+            | Self::Unreadable { .. }
+            | Self::CopyLost { .. } => ErrorKind::Io,
             Self::BadSize { .. } | Self::Format { .. } => ErrorKind::Unsupported,
             Self::Mismatch { .. } | Self::Journal { .. } => ErrorKind::Corrupt,
-            Self::Incomplete { .. } | Self::Exists { .. } | Self::SelfTest(_) => ErrorKind::Refused,
+            Self::OtherSource { .. }
+            | Self::Incomplete { .. }
+            | Self::Exists { .. }
+            | Self::SelfTest(_) => ErrorKind::Refused,
         }
     }
 

@@ -133,6 +133,16 @@ pub fn reopen(
     }
 }
 
+/// The name of a copy's first file, when it is finished.
+pub(crate) fn first_name(request: &Request) -> String {
+    match request.format {
+        Format::Raw => raw::name(request, 1),
+        Format::E01 => format!("{}.E01", request.stem),
+        Format::Zst => format!("{}.raw.zst", request.stem),
+        Format::Aff4 => format!("{}.aff4", request.stem),
+    }
+}
+
 /// What a format reads from the journal.
 pub(crate) fn parsed<T: for<'de> Deserialize<'de>>(
     state: &Value,

@@ -68,7 +68,7 @@ impl RawImage {
     }
 }
 
-fn name(request: &Request, number: usize) -> String {
+pub(super) fn name(request: &Request, number: usize) -> String {
     match request.split_bytes {
         None => format!("{}.raw", request.stem),
         Some(_) => part_name(&request.stem, number),

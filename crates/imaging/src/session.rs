@@ -1,0 +1,353 @@
+//! One imaging from its first byte to its names, and the same again after an interruption.
+//!
+//! The journal is made before the copies and removed after the last of them has its name; in between, whatever happens
+//! leaves files that end in `.partial` and a journal that says how far they can be trusted.
+
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use hashing::{Algorithm, Algorithms, Digests};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::format::{self, first_name};
+use crate::pipeline::{Copied, Imaged};
+use crate::{
+    Acquisition, Ending, Error, ImageFile, Journal, Medium, PieceDigest, Plan, ReadAt, Request,
+    Standing, Start, Tick, image, publish, verify_copy,
+};
+
+/// Everything an imaging needs to know, and to know again when it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// The copies.
+    pub requests: Vec<Request>,
+    /// The source's shape.
+    pub medium: Medium,
+    /// The digests wanted; SHA-256 is always among them.
+    pub algorithms: Vec<Algorithm>,
+    /// How often a single bad sector is tried again.
+    pub retries: u8,
+    /// Bytes after which the copies can be continued.
+    pub checkpoint_bytes: u64,
+    /// Length of the pieces with a SHA-256 of their own.
+    pub piece_bytes: Option<u64>,
+    /// What the caller needs to recognise the source.
+    pub source: Value,
+}
+
+/// Whether copies are read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadBack {
+    /// Each, before it gets its name.
+    Each,
+    /// None; they keep their unfinished names.
+    Never,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// Reading and writing.
+    Writing(Standing<'a>),
+    /// Reading back the copy of this number.
+    ReadingBack(usize, Tick),
+}
+
+/// How one copy ended.
+#[derive(Debug)]
+pub enum CopyEnd {
+    /// Read back, equal, and named.
+    Verified,
+    /// Everything is in it; it was not read back.
+    Unverified,
+    /// It waits for the rest of the source.
+    Unfinished,
+    /// It could not be written or read back.
+    Failed(Error),
+}
+
+/// One copy after the work.
+#[derive(Debug)]
+pub struct CopyResult {
+    /// Number of its request.
+    pub request: usize,
+    /// Its name for messages.
+    pub name: String,
+    /// Its files, as they are named now.
+    pub paths: Vec<PathBuf>,
+    /// Bytes of the source in it.
+    pub written_bytes: u64,
+    /// How it ended.
+    pub end: CopyEnd,
+}
+
+/// What an imaging gave.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was read.
+    pub acquisition: Acquisition,
+    /// Digests of its pieces, if asked for.
+    pub pieces: Vec<PieceDigest>,
+    /// The copies.
+    pub copies: Vec<CopyResult>,
+    /// Why it could not be continued, if it were interrupted: the journal could not be kept.
+    pub journal_failure: Option<io::Error>,
+    /// Whether there is something to go on with.
+    pub can_resume: bool,
+}
+
+/// An imaging about to run.
+pub struct Session {
+    work: Work,
+    plan: Plan,
+    journal: Journal,
+    /// Writers with the numbers of their requests.
+    writers: Vec<(usize, Box<dyn ImageFile>)>,
+    /// Requests whose copies had failed before.
+    failed: Vec<usize>,
+    start: Start,
+    /// Set when everything is in the copies already.
+    complete: Option<(Acquisition, Vec<PieceDigest>)>,
+}
+
+impl Work {
+    /// The plan of the pipeline.
+    fn plan(&self, workers: NonZeroUsize) -> Plan {
+        // Formats ask for what their files have to hold.
+        let algorithms: Algorithms = self.algorithms.iter().copied().collect();
+        let chunk_bytes = usize::try_from(self.medium.chunk_bytes).unwrap_or(0);
+        Plan {
+            algorithms,
+            chunk_bytes,
+            buffers: 12,
+            retries: self.retries,
+            workers,
+            checkpoint_bytes: Some(self.checkpoint_bytes),
+            piece_bytes: self.piece_bytes,
+            ..Plan::default()
+        }
+    }
+}
+
+impl Session {
+    /// Begins: makes the journal at `path` and the files of all copies.
+    ///
+    /// # Errors
+    /// When a format cannot hold the source, or a file cannot be made; then nothing is left behind.
+    pub fn begin(path: &Path, work: Work, workers: NonZeroUsize) -> Result<Self, Error> {
+        let journal = Journal::create(path, &json!(work))?;
+        let mut writers: Vec<(usize, Box<dyn ImageFile>)> = Vec::new();
+        for (number, request) in work.requests.iter().enumerate() {
+            match format::create(request, &work.medium) {
+                Ok(writer) => writers.push((number, writer)),
+                Err(error) => {
+                    // Nothing was read yet: what was just made is empty.
+                    for (_, writer) in writers {
+                        for path in writer.parts().paths() {
+                            let _ = fs::remove_file(path);
+                        }
+                    }
+                    let _ = journal.remove();
+                    return Err(error);
+                }
+            }
+        }
+        let plan = work.plan(workers);
+        let start = Start::new(&plan);
+        Ok(Self { work, plan, journal, writers, failed: Vec::new(), start, complete: None })
+    }
+
+    /// What the journal at `path` was kept for, without touching anything.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not whole.
+    pub fn look(path: &Path) -> Result<Work, Error> {
+        let (_, reached) = Journal::reopen(path)?;
+        format::parsed(&reached.header, path)
+    }
+
+    /// Goes on with interrupted work.
+    ///
+    /// # Errors
+    /// When the journal cannot be relied on, or no copy is what it says.
+    pub fn resume(path: &Path, workers: NonZeroUsize) -> Result<Self, Error> {
+        let (journal, reached) = Journal::reopen(path)?;
+        let work: Work = format::parsed(&reached.header, path)?;
+        let plan = work.plan(workers);
+        let start = reached.start(&plan)?;
+        let (mut writers, mut failed) = (Vec::new(), Vec::new());
+        let mut trouble = None;
+        for (number, request) in work.requests.iter().enumerate() {
+            let opened = match reached.states.get(number) {
+                Some(Some(state)) => format::reopen(request, &work.medium, state),
+                Some(None) => {
+                    failed.push(number);
+                    continue;
+                }
+                None => begin_again(request, &work.medium),
+            };
+            match opened {
+                Ok(writer) => writers.push((number, writer)),
+                Err(error) => {
+                    failed.push(number);
+                    trouble = Some(error);
+                }
+            }
+        }
+        if let (true, Some(error)) = (writers.is_empty(), trouble) {
+            return Err(error);
+        }
+        let complete = reached.is_complete.then(|| {
+            let acquisition = Acquisition {
+                size_bytes: work.medium.size_bytes,
+                sector_bytes: work.medium.sector_bytes,
+                copied_bytes: reached.position_bytes,
+                digests: reached.digests.clone(),
+                bad: reached.bad.clone(),
+                ending: Ending::Complete,
+            };
+            (acquisition, start.pieces.clone().finish())
+        });
+        Ok(Self { work, plan, journal, writers, failed, start, complete })
+    }
+
+    /// What is being done.
+    #[must_use]
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Where it begins to read, in bytes.
+    #[must_use]
+    pub fn start_bytes(&self) -> u64 {
+        self.start.offset_bytes
+    }
+
+    /// Reads, writes, reads back, gives names.
+    ///
+    /// # Errors
+    /// When the source is not the one of the journal, the digest code fails its test, or the plan is impossible. Trouble
+    /// with the source or a copy is part of the outcome.
+    pub fn run(
+        mut self,
+        source: &dyn ReadAt,
+        read_back: ReadBack,
+        progress: &mut dyn FnMut(Step<'_>),
+        cancel: &AtomicBool,
+    ) -> Result<Outcome, Error> {
+        let (found, expected) = (source.size_bytes(), self.work.medium.size_bytes);
+        if found != expected || source.sector_bytes() != self.work.medium.sector_bytes {
+            return Err(Error::OtherSource { found, expected });
+        }
+        let mut numbers = Vec::new();
+        let mut files = Vec::new();
+        for (number, writer) in self.writers {
+            numbers.push(number);
+            files.push(writer);
+        }
+        let imaged = match self.complete {
+            Some((acquisition, pieces)) => finished(acquisition, pieces, files),
+            None => image(
+                source,
+                files,
+                &self.plan,
+                self.start,
+                Some(&mut self.journal),
+                &mut |standing| progress(Step::Writing(standing)),
+                cancel,
+            )?,
+        };
+        let Imaged { acquisition, pieces, copies, journal_failure } = imaged;
+        let mut results: Vec<CopyResult> = self.failed.iter().map(|number| lost(*number)).collect();
+        for (number, copy) in numbers.into_iter().zip(copies) {
+            let mut told = |tick| progress(Step::ReadingBack(number, tick));
+            results.push(settle(number, copy, &acquisition, read_back, &mut told, cancel));
+        }
+        results.sort_by_key(|result| result.request);
+        let is_open = |copy: &CopyResult| {
+            matches!(copy.end, CopyEnd::Unfinished)
+                || (matches!(copy.end, CopyEnd::Unverified) && read_back == ReadBack::Each)
+        };
+        // With room made on a full medium, the last checkpoint is there to go on from.
+        let stopped = acquisition.ending == Ending::NoCopyLeft;
+        let can_resume = (stopped || results.iter().any(is_open)) && journal_failure.is_none();
+        if !can_resume {
+            // What there was to do is done, or cannot be done: the caller records it. A journal that cannot be removed
+            // (the medium is gone) leads to reading back once more, and to no harm.
+            let _ = self.journal.remove();
+        }
+        Ok(Outcome { acquisition, pieces, copies: results, journal_failure, can_resume })
+    }
+}
+
+/// A copy of which nothing was safe yet is begun again.
+fn begin_again(request: &Request, medium: &Medium) -> Result<Box<dyn ImageFile>, Error> {
+    let path = request.folder.join(format!("{}.partial", first_name(request)));
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("removing", &path)(error));
+        }
+        _ => {}
+    }
+    format::create(request, medium)
+}
+
+fn finished(
+    acquisition: Acquisition,
+    pieces: Vec<PieceDigest>,
+    files: Vec<Box<dyn ImageFile>>,
+) -> Imaged<Box<dyn ImageFile>> {
+    let written_bytes = acquisition.copied_bytes;
+    let copies = files.into_iter().map(|writer| Copied { writer, written_bytes, failure: None });
+    Imaged { copies: copies.collect(), acquisition, pieces, journal_failure: None }
+}
+
+fn lost(number: usize) -> CopyResult {
+    let failure = Error::CopyLost { number };
+    let (name, paths) = (format!("copy {number}"), Vec::new());
+    CopyResult { request: number, name, paths, written_bytes: 0, end: CopyEnd::Failed(failure) }
+}
+
+/// Brings one copy to its end: read back and named, or said why not.
+fn settle(
+    number: usize,
+    copy: Copied<Box<dyn ImageFile>>,
+    acquisition: &Acquisition,
+    read_back: ReadBack,
+    progress: &mut dyn FnMut(Tick),
+    cancel: &AtomicBool,
+) -> CopyResult {
+    let Copied { mut writer, written_bytes, failure } = copy;
+    let name = crate::ImageWriter::name(&writer);
+    let end = if let Some(source) = failure {
+        CopyEnd::Failed(Error::Sink {
+            sink: name.clone(),
+            offset_bytes: written_bytes,
+            source,
+            reached: Box::new(Acquisition {
+                copied_bytes: written_bytes,
+                bad: acquisition.bad.up_to(written_bytes),
+                digests: Digests::default(),
+                ..acquisition.clone()
+            }),
+        })
+    } else if acquisition.ending != Ending::Complete {
+        CopyEnd::Unfinished
+    } else if read_back == ReadBack::Never {
+        CopyEnd::Unverified
+    } else {
+        match verify_copy(&*writer, acquisition, progress, cancel) {
+            Ok(verified) => match publish(&mut *writer, &verified) {
+                Ok(_) => CopyEnd::Verified,
+                Err(error) => CopyEnd::Failed(error),
+            },
+            Err(_) if cancel.load(std::sync::atomic::Ordering::Relaxed) => CopyEnd::Unverified,
+            Err(error) => CopyEnd::Failed(error),
+        }
+    };
+    CopyResult { request: number, name, paths: writer.parts().paths(), written_bytes, end }
+}
