@@ -263,10 +263,10 @@ python3 - corpus/aff4 <<'PYTHON'
 import struct, sys, zipfile, zlib
 chunk = (b"written once " * 400)[:4096]
 literal = b"\x80\x20\xf4" + struct.pack("<H", 4095) + chunk
-block = bytes([0xF0]) + bytes([255] * 15 + [4081 - 15 * 255 + 0]) + chunk
+block = bytes([0xF0] + [255] * 16 + [4096 - 15 - 16 * 255]) + chunk
 deflate = zlib.compressobj(wbits=-15)
 packed = {
-    "http://code.google.com/p/snappy/": literal[:600] + literal[600:],
+    "http://code.google.com/p/snappy/": literal,
     "https://code.google.com/p/lz4/": block,
     "https://tools.ietf.org/html/rfc1951": deflate.compress(chunk) + deflate.flush(),
     "http://aff4.org/Schema#NullCompressor": chunk,
