@@ -42,6 +42,8 @@ pub(crate) enum Tool {
     Python,
     /// What benchmarks are planted and timed with.
     Benchmarks,
+    /// Imagers of others, to be timed beside ours.
+    Imagers,
 }
 
 impl Tool {
@@ -70,6 +72,7 @@ impl Tool {
                 &[("python3", "python3"), ("python3-venv", "/usr/share/doc/python3-venv")]
             }
             Self::Benchmarks => &[("python3", "python3"), ("time", "/usr/bin/time")],
+            Self::Imagers => &[("dc3dd", "dc3dd"), ("dcfldd", "dcfldd"), ("openssl", "openssl")],
             Self::Oracles => &[
                 ("age", "age"),
                 ("btrfs-progs", "mkfs.btrfs"),
@@ -101,6 +104,7 @@ impl Tool {
                 ("squashfs-tools", "mksquashfs"),
                 ("xfsprogs", "mkfs.xfs"),
                 ("xorriso", "xorriso"),
+                ("zstd", "zstd"),
             ],
         }
     }

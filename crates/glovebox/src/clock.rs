@@ -39,6 +39,11 @@ pub(crate) fn since_boot_ms() -> Option<u64> {
     seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(hundredths.checked_mul(10)?)
 }
 
+/// Now, by the machine's clock, in seconds since 1970.
+pub(crate) fn unix_seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// The clock as an act records it.
 pub(crate) fn clock() -> Clock {
     let offset = offset();

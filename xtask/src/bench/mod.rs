@@ -8,6 +8,7 @@ mod contest;
 mod evidence;
 mod hashing;
 mod report;
+mod imaging;
 
 use anyhow::Result;
 
@@ -22,6 +23,8 @@ pub(crate) enum Command {
     Report(Args),
     /// Digests of a large file and of many small ones, beside openssl, coreutils, hashdeep and b3sum
     Hashing(Args),
+    /// Imaging and hashing one file, beside dc3dd, dcfldd, ewfacquire and openssl
+    Imaging(Args),
 }
 
 /// How to measure.
@@ -48,5 +51,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Case(args) => case::run(args),
         Command::Report(args) => report::run(args),
         Command::Hashing(args) => hashing::run(args),
+        Command::Imaging(args) => imaging::run(args),
     }
 }

@@ -1,0 +1,41 @@
+//! `glovebox image`: a disk read once into any number of copies, hashed on the way, each read back; and what is done with
+//! images later. One file per subcommand; `take` is the one without a name.
+
+mod place;
+mod record;
+mod resume;
+mod take;
+mod told;
+mod working;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Image a disk into the case: one read, any formats, each copy read back
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    take: Option<take::Take>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Resume(resume::Args),
+}
+
+impl Args {
+    /// Images, or does what the subcommand says.
+    ///
+    /// # Errors
+    /// As the subcommand.
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        match (&self.verb, &self.take) {
+            (Some(Verb::Resume(args)), _) => args.run(),
+            (None, Some(args)) => args.run(),
+            (None, None) => Err(Failure::new("no disk was named").hint("glovebox image DISK")),
+        }
+    }
+}

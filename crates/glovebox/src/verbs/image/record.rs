@@ -1,0 +1,276 @@
+//! What an imaging was, in the words of the act and of the answer.
+
+use std::path::Path;
+
+use casebook::Item;
+use hashing::{Algorithms, Digests};
+use imaging::{Acquisition, CopyEnd, CopyResult, Ending, Format, Outcome, Work};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::place::Place;
+use crate::failure::Failure;
+use crate::output::{Colour, paint, size};
+
+/// At most this many bad places are spelled out in words; all are in the map and the outputs.
+const SPELLED_OUT: usize = 20;
+
+/// What goes into the act.
+#[derive(Default)]
+pub(super) struct Recorded {
+    pub(super) outputs: Vec<Item>,
+    pub(super) problems: Vec<String>,
+}
+
+/// The record of the answer.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    source: String,
+    exhibit: String,
+    /// The first file of the first copy that did not fail.
+    file: String,
+    size_bytes: u64,
+    copied_bytes: u64,
+    digests: Digests,
+    verified: bool,
+    unreadable: Vec<Value>,
+    unreadable_bytes: u64,
+    ending: String,
+    copies: Vec<ShownCopy>,
+    can_resume: bool,
+    act: String,
+}
+
+#[derive(Serialize)]
+struct ShownCopy {
+    files: Vec<String>,
+    verified: bool,
+    whole: bool,
+    problem: Option<String>,
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &imaging::Error) -> Failure {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    Failure::new(text)
+}
+
+fn end_text(end: &CopyEnd) -> Option<String> {
+    match end {
+        CopyEnd::Verified => None,
+        CopyEnd::Unverified => Some("not read back".to_owned()),
+        CopyEnd::Unfinished => Some("waits for the rest of the source".to_owned()),
+        CopyEnd::Failed(error) => Some(chain(error).text()),
+    }
+}
+
+/// The files of all copies, the map and the digests of pieces.
+pub(super) fn outputs(place: &Place, work: &Work, imaged: &Outcome) -> Recorded {
+    let mut recorded = Recorded::default();
+    for copy in &imaged.copies {
+        copy_outputs(place, work, imaged, copy, &mut recorded);
+    }
+    if imaged.can_resume {
+        // Written when the work is finished: until then the journal has both.
+        return recorded;
+    }
+    let has_raw = work.requests.iter().any(|request| request.format == Format::Raw);
+    let map = if has_raw { "image.raw.map" } else { "image.map" };
+    let mut files = vec![(map, imaging::map_text(&imaged.acquisition))];
+    if !imaged.pieces.is_empty() {
+        files.push(("image.pieces", pieces_text(imaged)));
+    }
+    for (name, text) in files {
+        match place.add(name, text.as_bytes()) {
+            Ok(item) => recorded.outputs.push(item),
+            Err(problem) => recorded.problems.push(format!("writing {name}: {problem}")),
+        }
+    }
+    recorded
+}
+
+fn copy_outputs(
+    place: &Place,
+    work: &Work,
+    imaged: &Outcome,
+    copy: &CopyResult,
+    recorded: &mut Recorded,
+) {
+    let acquisition = &imaged.acquisition;
+    let format = work.requests.get(copy.request).map(|request| request.format);
+    let is_whole = matches!(copy.end, CopyEnd::Verified | CopyEnd::Unverified);
+    let facts = json!({
+        "format": format,
+        "source_size_bytes": acquisition.size_bytes,
+        "copied_bytes": copy.written_bytes,
+        "sector_bytes": acquisition.sector_bytes,
+        "ending": ending_text(acquisition.ending),
+        "read_back": matches!(copy.end, CopyEnd::Verified),
+        "image_digests": if is_whole { acquisition.digests.clone() } else { Digests::default() },
+        "unreadable": bad_sectors(acquisition),
+        "problem": end_text(&copy.end),
+    });
+    for (number, path) in copy.paths.iter().enumerate() {
+        // The file may be longer than what is vouched for: a full medium takes part of a write.
+        let Ok(file) = std::fs::metadata(path) else { continue };
+        let is_the_disk = format == Some(Format::Raw) && copy.paths.len() == 1 && is_whole;
+        let digests = if is_the_disk {
+            acquisition.digests.clone()
+        } else if imaged.can_resume {
+            // It will grow: a digest of it now would be wrong tomorrow.
+            Digests::default()
+        } else {
+            digests_of(path)
+        };
+        let name = place.item_name(path);
+        // A file that is not finished is told of, and not listed as one the case keeps as it is.
+        let name = if imaged.can_resume { format!("unfinished: {name}") } else { name };
+        let facts = if number == 0 { facts.clone() } else { Value::Null };
+        recorded.outputs.push(Item { name, size_bytes: Some(file.len()), digests, facts });
+    }
+}
+
+fn digests_of(path: &Path) -> Digests {
+    let found = hashing::digest_file(path, &Algorithms::sha256());
+    found.map(|(digests, _)| digests).unwrap_or_default()
+}
+
+/// One line for each piece: SHA-256, offset, length.
+fn pieces_text(imaged: &Outcome) -> String {
+    let mut text = "# sha256 of each piece, its offset and its length in bytes\n".to_owned();
+    for piece in &imaged.pieces {
+        let digest = piece.digests.sha256_hex();
+        text.push_str(&format!("{digest}  {}  {}\n", piece.offset_bytes, piece.length_bytes));
+    }
+    text
+}
+
+/// The record of the answer.
+pub(super) fn shown(
+    source: &str,
+    place: &Place,
+    imaged: &Outcome,
+    recorded: &Recorded,
+    act: &str,
+) -> Shown {
+    let acquisition = &imaged.acquisition;
+    let best = imaged.copies.iter().find(|copy| !matches!(copy.end, CopyEnd::Failed(_)));
+    let first = best.and_then(|copy| copy.paths.first());
+    let copies = imaged.copies.iter().map(|copy| ShownCopy {
+        files: copy.paths.iter().map(|path| place.item_name(path)).collect(),
+        verified: matches!(copy.end, CopyEnd::Verified),
+        whole: matches!(copy.end, CopyEnd::Verified | CopyEnd::Unverified),
+        problem: end_text(&copy.end),
+    });
+    let _ = recorded;
+    Shown {
+        source: source.to_owned(),
+        exhibit: place.name().to_owned(),
+        file: first.map(|path| place.item_name(path)).unwrap_or_default(),
+        size_bytes: acquisition.size_bytes,
+        copied_bytes: acquisition.copied_bytes,
+        digests: acquisition.digests.clone(),
+        verified: imaged.copies.iter().all(|copy| matches!(copy.end, CopyEnd::Verified)),
+        unreadable: bad_sectors(acquisition),
+        unreadable_bytes: acquisition.bad.total_bytes(),
+        ending: format!("{:?}", acquisition.ending),
+        copies: copies.collect(),
+        can_resume: imaged.can_resume,
+        act: act.to_owned(),
+    }
+}
+
+/// The same for people.
+pub(super) fn text(shown: &Shown, imaged: &Outcome) -> String {
+    let mut text = format!(
+        "{} ({}) is exhibit {}\n{} of {} copied",
+        shown.source,
+        size(shown.size_bytes),
+        shown.exhibit,
+        size(shown.copied_bytes),
+        size(shown.size_bytes),
+    );
+    for digest in shown.digests.iter() {
+        text.push_str(&format!("\n{}  {}", digest.algorithm().name(), digest.to_hex()));
+    }
+    for (copy, result) in shown.copies.iter().zip(&imaged.copies) {
+        let first = copy.files.first().map_or(result.name.as_str(), String::as_str);
+        let more = match copy.files.len().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let line = match &copy.problem {
+            None => format!("\n{first}{more}\n  Read back from the medium: the same."),
+            Some(problem) => {
+                paint(&format!("\n{first}{more}\n  NOT finished: {problem}"), Colour::Red)
+            }
+        };
+        text.push_str(&line);
+    }
+    if imaged.acquisition.ending != Ending::Complete {
+        let why = ending_text(imaged.acquisition.ending);
+        text.push_str(&paint(&format!("\nNOT COMPLETE: {why}"), Colour::Red));
+    }
+    if shown.can_resume {
+        text.push_str(&format!("\nTo go on: glovebox image resume {}", shown.exhibit));
+    }
+    for problem in problems(imaged) {
+        text.push_str(&paint(&format!("\nproblem: {problem}"), Colour::Yellow));
+    }
+    text
+}
+
+pub(super) fn ending_text(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Complete => "every sector was tried",
+        Ending::Cancelled => "stopped by the examiner",
+        Ending::SourceLost => "the source no longer answers anywhere",
+        Ending::NoCopyLeft => "no copy could be written any further",
+        Ending::TooManyBadRuns => "more unreadable places than can be listed",
+    }
+}
+
+fn bad_sectors(acquisition: &Acquisition) -> Vec<Value> {
+    acquisition
+        .bad
+        .iter()
+        .map(|bad| {
+            let sectors = bad.sectors(acquisition.sector_bytes);
+            json!({
+                "offset_bytes": bad.offset_bytes,
+                "length_bytes": bad.end_bytes() - bad.offset_bytes,
+                "first_sector": sectors.map(|(first, _)| first),
+                "sectors": sectors.map(|(_, count)| count),
+            })
+        })
+        .collect()
+}
+
+/// Everything that went wrong, in words.
+pub(super) fn problems(imaged: &Outcome) -> Vec<String> {
+    let bad = &imaged.acquisition.bad;
+    let mut problems: Vec<String> = bad
+        .iter()
+        .take(SPELLED_OUT)
+        .map(|bad| {
+            format!("bytes {} to {} could not be read", bad.offset_bytes, bad.end_bytes() - 1)
+        })
+        .collect();
+    if bad.len() > SPELLED_OUT {
+        problems.push(format!("{} unreadable places in all", bad.len()));
+    }
+    for copy in &imaged.copies {
+        if let CopyEnd::Failed(error) = &copy.end {
+            problems.push(chain(error).text());
+        }
+    }
+    if let Some(problem) = &imaged.journal_failure {
+        problems.push(format!("the journal could not be kept: {problem}"));
+    }
+    problems
+}

@@ -1,0 +1,86 @@
+//! `glovebox image resume`: goes on with an imaging that was interrupted.
+
+use guard::Guard;
+use imaging::{FileSource, ReadAt, Session};
+use serde_json::{Value, json};
+
+use super::place::Place;
+use super::take::source_item;
+use super::working::{self, Imaging, JOURNAL};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Format;
+use crate::session::Chosen;
+use crate::{acting, target};
+
+/// Go on with an imaging that was interrupted, from where it stood
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The exhibit, by name or number
+    exhibit: String,
+    /// The disk, if it has another name now than when imaging began
+    #[arg(long, value_name = "DISK|IMAGE")]
+    source: Option<String>,
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    answer: Format,
+}
+
+impl Args {
+    /// Goes on.
+    ///
+    /// # Errors
+    /// If there is nothing to go on with, the disk is another one, or as imaging.
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        let guard = Guard::connect()?;
+        let (case, signer) = self.chosen.open()?;
+        let place = Place::find(&case, &self.exhibit)?;
+        let journal = place.path(JOURNAL);
+        if !journal.exists() {
+            return Err(Failure::new(format!(
+                "{} has no interrupted imaging to go on with",
+                place.name()
+            ))
+            .hint("glovebox case status shows what was interrupted"));
+        }
+        let work = Session::look(&journal)?;
+        let known = work.source["name"].as_str().unwrap_or_default().to_owned();
+        let target = target::open(self.source.as_deref().unwrap_or(&known), &guard)?;
+        let found = working::identity(&target);
+        for fact in ["serial", "model"] {
+            if found[fact] != work.source[fact] {
+                let (found, expected) = (&found[fact], &work.source[fact]);
+                return Err(Failure::new(format!(
+                    "the {fact} of {} is {found}, of the disk that was being imaged {expected}",
+                    target.name
+                ))
+                .hint("name the disk with --source DISK"));
+            }
+        }
+        if let Some(disk) = &target.disk {
+            guard.mark_source(&disk.name)?;
+        }
+        let cancel = working::stop_asked()?;
+        let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
+        let input = source_item(&target, source.size_bytes());
+        let who = acting::who(&case);
+        let session = Session::resume(&journal, working::workers())?;
+        let arguments: Value = json!({
+            "exhibit": place.name(),
+            "source": target.name,
+            "from_byte": session.start_bytes(),
+        });
+        let draft = acting::draft(&who, &guard, "image resume", arguments, vec![input.clone()])?;
+        let act = case.begin(draft, &signer)?;
+        let imaging = Imaging {
+            guard: &guard,
+            place: &place,
+            input,
+            name: target.name.clone(),
+            answer: self.answer,
+            is_verified: true,
+        };
+        imaging.run(session, &source, act, &cancel)
+    }
+}

@@ -1,0 +1,312 @@
+//! `glovebox image DISK`: what is asked for, and the beginning of the act.
+
+use std::path::PathBuf;
+
+use casebook::{Item, Outcome, OutcomeKind};
+use guard::Guard;
+use hashing::{Algorithm, Algorithms, Digests};
+use imaging::{About, Compression, FileSource, Format, Medium, ReadAt, Request, Session, Work};
+use serde_json::{Value, json};
+
+use super::place::Place;
+use super::working::{self, Imaging, JOURNAL};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Format as Answer;
+use crate::session::Chosen;
+use crate::target::{self, Target};
+use crate::{acting, clock};
+
+/// Bytes read at once.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// Bytes after which interrupted work can go on.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Take {
+    /// The disk, such as sda, or an image file
+    #[arg(value_name = "DISK|IMAGE")]
+    source: String,
+    /// The exhibit's label (default: from the disk's name and serial)
+    #[arg(long)]
+    label: Option<String>,
+    /// Formats, each a whole copy: raw, e01, zst (raw in zstd frames)
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "raw")]
+    format: Vec<Kind>,
+    /// Make the same copies in this folder too (may be repeated)
+    #[arg(long, value_name = "FOLDER")]
+    to: Vec<PathBuf>,
+    /// Largest file made, such as 2G; splits raw, sets E01's segments
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    split: Option<u64>,
+    /// How hard formats that compress try
+    #[arg(long, value_enum, default_value = "fast")]
+    compression: Effort,
+    /// Digests beside SHA-256: md5, sha1, sha512, blake3 (E01 adds MD5)
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = algorithm)]
+    digests: Vec<Algorithm>,
+    /// Also a SHA-256 of each piece of this size
+    #[arg(long, value_name = "SIZE", value_parser = size, num_args = 0..=1,
+          default_missing_value = "64M", require_equals = true)]
+    pieces: Option<u64>,
+    /// How often a sector that cannot be read is tried again
+    #[arg(long, value_name = "TIMES", default_value_t = 1)]
+    retries: u8,
+    /// Do not read the image back; the record will say so
+    #[arg(long = "dangerously-no-verify")]
+    no_verify: bool,
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    answer: Answer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Raw,
+    E01,
+    Zst,
+}
+
+impl Kind {
+    fn format(self) -> Format {
+        match self {
+            Self::Raw => Format::Raw,
+            Self::E01 => Format::E01,
+            Self::Zst => Format::Zst,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Effort {
+    None,
+    Zeros,
+    Fast,
+    Good,
+    Best,
+}
+
+impl Effort {
+    fn compression(self) -> Compression {
+        match self {
+            Self::None => Compression::None,
+            Self::Zeros => Compression::Zeros,
+            Self::Fast => Compression::Fast,
+            Self::Good => Compression::Good,
+            Self::Best => Compression::Best,
+        }
+    }
+}
+
+fn algorithm(text: &str) -> Result<Algorithm, String> {
+    text.parse().map_err(|problem: hashing::Error| problem.to_string())
+}
+
+/// A size in bytes, or with K, M, G or T for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = text.get(digits.len()..).unwrap_or_default().to_ascii_uppercase();
+    let shift = match unit.trim_end_matches("IB").trim_end_matches('B') {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err(format!("the unit is {unit}, expected K, M, G or T")),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a number is needed, such as 2G".to_owned())?;
+    number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or("out of range".to_owned())
+}
+
+impl Take {
+    /// Images.
+    ///
+    /// # Errors
+    /// If the case or the source cannot be opened, or no copy could be written. The act of the case then says how far
+    /// it came.
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        let guard = Guard::connect()?;
+        let (case, signer) = self.chosen.open()?;
+        let target = target::open(&self.source, &guard)?;
+        // From here on the disk is evidence and can no longer be unlocked.
+        if let Some(disk) = &target.disk {
+            guard.mark_source(&disk.name)?;
+        }
+        let cancel = working::stop_asked()?;
+        let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
+        let label = self.label.clone().unwrap_or_else(|| default_label(&target));
+        let input = source_item(&target, source.size_bytes());
+        let arguments = self.arguments(&target, &label);
+        let who = acting::who(&case);
+        let draft = acting::draft(&who, &guard, "image", arguments, vec![input.clone()])?;
+        let act = case.begin(draft, &signer)?;
+        let begun = act.new_exhibit(&label).map_err(Failure::from).and_then(|exhibit| {
+            let place = Place::of(&case, exhibit.name());
+            let info = case.info();
+            let about = About {
+                case: format!("{} {}", info.id, info.name).trim().to_owned(),
+                exhibit: exhibit.name().to_owned(),
+                examiner: info.examiner.clone(),
+                ..about(&target, &[info.id.as_str(), exhibit.name()])
+            };
+            let work = self.work(&target, &source, &place, &about)?;
+            let session = Session::begin(&place.path(JOURNAL), work, working::workers())?;
+            Ok((place, session))
+        });
+        let (place, session) = match begun {
+            Ok(begun) => begun,
+            Err(failure) => {
+                let outcome = Outcome::new(OutcomeKind::Failed, failure.text());
+                act.finish(acting::end(&guard, outcome))?;
+                return Err(failure);
+            }
+        };
+        let imaging = Imaging {
+            guard: &guard,
+            place: &place,
+            input,
+            name: target.name.clone(),
+            answer: self.answer,
+            is_verified: !self.no_verify,
+        };
+        imaging.run(session, &source, act, &cancel)
+    }
+
+    fn arguments(&self, target: &Target, label: &str) -> Value {
+        json!({
+            "source": target.name,
+            "label": label,
+            "format": self.format.iter().map(|kind| kind.format()).collect::<Vec<_>>(),
+            "to": self.to,
+            "split_bytes": self.split,
+            "compression": self.compression.compression(),
+            "digests": self.algorithms(),
+            "piece_bytes": self.pieces,
+            "retries": self.retries,
+            "verify": !self.no_verify,
+        })
+    }
+
+    fn algorithms(&self) -> Vec<Algorithm> {
+        let mut all: Algorithms = self.digests.iter().copied().collect();
+        if self.format.contains(&Kind::E01) {
+            // The one digest every program that reads E01 compares.
+            all = all.with(Algorithm::Md5);
+        }
+        all.iter().collect()
+    }
+
+    /// All copies: every format in the exhibit and in each further folder.
+    fn work(
+        &self,
+        target: &Target,
+        source: &FileSource,
+        place: &Place,
+        about: &About,
+    ) -> Result<Work, Failure> {
+        let mut folders = vec![place.folder().to_path_buf()];
+        for further in &self.to {
+            // A folder of its own: two exhibits may go to one disk.
+            let folder = further.join(place.name());
+            let doing = || format!("making the folder {} for a copy", folder.display());
+            std::fs::create_dir(&folder)
+                .map_err(|problem| Failure::from(problem).while_doing(doing()))?;
+            folders.push(std::fs::canonicalize(&folder)?);
+        }
+        let mut requests: Vec<Request> = Vec::new();
+        for folder in folders {
+            for kind in &self.format {
+                let request = Request {
+                    format: kind.format(),
+                    folder: folder.clone(),
+                    stem: "image".to_owned(),
+                    split_bytes: self.split,
+                    compression: self.compression.compression(),
+                    about: about.clone(),
+                };
+                if !requests.contains(&request) {
+                    requests.push(request);
+                }
+            }
+        }
+        Ok(Work {
+            requests,
+            medium: Medium {
+                size_bytes: source.size_bytes(),
+                sector_bytes: source.sector_bytes(),
+                chunk_bytes: CHUNK_BYTES,
+            },
+            algorithms: self.algorithms(),
+            retries: self.retries,
+            checkpoint_bytes: CHECKPOINT_BYTES,
+            piece_bytes: self.pieces,
+            source: working::identity(target),
+        })
+    }
+}
+
+/// What is written about the source into formats that have a place for it.
+fn about(target: &Target, seeds: &[&str]) -> About {
+    let (model, serial) = match &target.disk {
+        Some(disk) => (disk.model.clone(), disk.serial.clone()),
+        None => (String::new(), String::new()),
+    };
+    let now = clock::now().to_string();
+    // Different for every image without asking for randomness: case, exhibit, source and time.
+    let seed = [seeds, &[&target.name, &serial, &now]].concat().join("\n");
+    let digest = hashing::digest_bytes(seed.as_bytes(), &Algorithms::sha256());
+    let mut set_identifier = [0; 16];
+    if let Some(sha256) = digest.of(Algorithm::Sha256) {
+        set_identifier.iter_mut().zip(sha256.as_bytes()).for_each(|(to, from)| *to = *from);
+    }
+    About {
+        description: target.name.clone(),
+        model,
+        serial,
+        software: concat!("glovebox ", env!("CARGO_PKG_VERSION")).to_owned(),
+        platform: "Linux".to_owned(),
+        begun_unix_seconds: clock::unix_seconds_now(),
+        set_identifier,
+        is_disk: target.disk.is_some(),
+        ..About::default()
+    }
+}
+
+/// The source as the input of an act.
+pub(super) fn source_item(target: &Target, size_bytes: u64) -> Item {
+    match &target.disk {
+        Some(disk) => acting::disk_item(disk),
+        None => Item {
+            name: target.name.clone(),
+            size_bytes: Some(size_bytes),
+            digests: Digests::default(),
+            facts: Value::Null,
+        },
+    }
+}
+
+fn default_label(target: &Target) -> String {
+    match &target.disk {
+        Some(disk) if !disk.serial.is_empty() => format!("{}-{}", disk.name, disk.serial),
+        Some(disk) => disk.name.to_string(),
+        None => std::path::Path::new(&target.name)
+            .file_stem()
+            .map_or_else(|| "image".to_owned(), |stem| stem.to_string_lossy().into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_as_people_type_them() {
+        assert_eq!(size("2G"), Ok(2 << 30));
+        assert_eq!(size("650MiB"), Ok(650 << 20));
+        assert_eq!(size("1000"), Ok(1000));
+        for wrong in ["", "G", "-1", "0", "1X", "99999999T"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The work itself, begun or gone on with: run, record, answer.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use casebook::{Item, OpenAct, Outcome, OutcomeKind};
+use guard::Guard;
+use imaging::{CopyEnd, Ending, FileSource, Outcome as Imaged, ReadBack, Session};
+use serde_json::{Value, json};
+
+use super::place::Place;
+use super::record::{self, Recorded};
+use super::told::Told;
+use crate::acting;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Format, say};
+use crate::target::Target;
+
+/// The journal of an imaging under way, in the exhibit.
+pub(super) const JOURNAL: &str = "image.journal";
+
+/// As many compressing threads as processors.
+pub(super) fn workers() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Set when Ctrl-C is pressed.
+///
+/// # Errors
+/// If the handler cannot be installed.
+pub(super) fn stop_asked() -> Result<Arc<AtomicBool>, Failure> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&cancel);
+    ctrlc::set_handler(move || asked.store(true, Ordering::Relaxed))?;
+    Ok(cancel)
+}
+
+/// What a source is recognised by when work goes on.
+pub(super) fn identity(target: &Target) -> Value {
+    match &target.disk {
+        Some(disk) => json!({
+            "name": target.name,
+            "model": disk.model,
+            "serial": disk.serial,
+        }),
+        None => {
+            let name = std::fs::canonicalize(&target.name)
+                .map_or_else(|_| target.name.clone(), |path| path.display().to_string());
+            json!({ "name": name, "model": null, "serial": null })
+        }
+    }
+}
+
+/// An imaging whose act has begun.
+pub(super) struct Imaging<'a> {
+    pub(super) guard: &'a Guard,
+    pub(super) place: &'a Place,
+    /// The source as the act lists it.
+    pub(super) input: Item,
+    /// The source as people name it.
+    pub(super) name: String,
+    pub(super) answer: Format,
+    pub(super) is_verified: bool,
+}
+
+impl Imaging<'_> {
+    /// Runs the session and finishes the act, whatever comes.
+    ///
+    /// # Errors
+    /// If no copy could be written, or the case could not take the record.
+    pub(super) fn run(
+        self,
+        session: Session,
+        source: &FileSource,
+        act: OpenAct<'_>,
+        cancel: &AtomicBool,
+    ) -> Result<Exit, Failure> {
+        let work = session.work().clone();
+        let start_bytes = session.start_bytes();
+        let mut told = Told::new(&work, start_bytes, self.answer);
+        let read_back = if self.is_verified { ReadBack::Each } else { ReadBack::Never };
+        let outcome = session.run(source, read_back, &mut |step| told.step(step), cancel);
+        told.end();
+        let imaged = match outcome {
+            Ok(imaged) => imaged,
+            Err(problem) => {
+                let failure = Failure::from(problem);
+                let outcome = Outcome::new(OutcomeKind::Failed, failure.text());
+                act.finish(acting::end(self.guard, outcome))?;
+                return Err(failure);
+            }
+        };
+        let recorded = record::outputs(self.place, &work, &imaged);
+        let failure = failure(&imaged);
+        let mut end = acting::end(self.guard, outcome_of(&imaged, failure.as_ref()));
+        let digests = imaged.acquisition.digests.clone();
+        end.inputs = vec![Item { digests, ..self.input.clone() }];
+        end.outputs.clone_from(&recorded.outputs);
+        end.problems = record::problems(&imaged);
+        end.problems.extend(recorded.problems.iter().cloned());
+        let signed = act.finish(end);
+        if let Some(failure) = failure {
+            if let Err(problem) = signed {
+                say(&format!("The case could not take the record of this: {problem}"));
+            }
+            let mut failure = failure
+                .hint("what was written keeps the ending .partial and is listed in the case");
+            if imaged.can_resume {
+                failure = failure.hint(format!("glovebox image resume {}", self.place.name()));
+            }
+            return Err(failure);
+        }
+        let signed = signed?;
+        self.say(&imaged, &recorded, signed.hash())
+    }
+
+    fn say(&self, imaged: &Imaged, recorded: &Recorded, act: &str) -> Result<Exit, Failure> {
+        let shown = record::shown(&self.name, self.place, imaged, recorded, act);
+        self.answer.record("imaged", &shown, || record::text(&shown, imaged))?;
+        let all_verified = imaged.copies.iter().all(|copy| matches!(copy.end, CopyEnd::Verified));
+        Ok(match (imaged.acquisition.ending, imaged.acquisition.bad.is_empty(), all_verified) {
+            (Ending::Complete, true, true) => Exit::Clean,
+            (Ending::Cancelled, ..) => Exit::NotDone,
+            _ => Exit::Partial,
+        })
+    }
+}
+
+/// Why there is no copy at all; `None` as long as one is whole or can be gone on with.
+fn failure(imaged: &Imaged) -> Option<Failure> {
+    let mut first = None;
+    for copy in &imaged.copies {
+        match &copy.end {
+            CopyEnd::Failed(error) => {
+                first.get_or_insert(error);
+            }
+            _ => return None,
+        }
+    }
+    first.map(record::chain)
+}
+
+fn outcome_of(imaged: &Imaged, failure: Option<&Failure>) -> Outcome {
+    if let Some(failure) = failure {
+        return Outcome::new(OutcomeKind::Failed, failure.text());
+    }
+    let unreadable = imaged.acquisition.bad.total_bytes();
+    let count = |is: fn(&CopyEnd) -> bool| imaged.copies.iter().filter(|one| is(&one.end)).count();
+    let failed = count(|end| matches!(end, CopyEnd::Failed(_)));
+    let unverified = count(|end| matches!(end, CopyEnd::Unverified));
+    match imaged.acquisition.ending {
+        Ending::Cancelled => Outcome::new(OutcomeKind::Interrupted, "stopped by the examiner"),
+        Ending::Complete => {
+            let mut parts = Vec::new();
+            if failed > 0 {
+                parts.push(format!("{failed} of {} copies failed", imaged.copies.len()));
+            }
+            if unverified > 0 {
+                parts.push("the copy was not read back".to_owned());
+            }
+            if unreadable > 0 {
+                parts.push(format!(
+                    "{unreadable} bytes could not be read and are zeros in the copy"
+                ));
+            }
+            if parts.is_empty() {
+                Outcome::done()
+            } else {
+                Outcome::new(OutcomeKind::Partial, parts.join("; "))
+            }
+        }
+        other => Outcome::new(OutcomeKind::Partial, record::ending_text(other)),
+    }
+}

@@ -1,0 +1,187 @@
+//! `glovebox image`, run as a person runs it: copies, the act, going on after a kill.
+//!
+//! Vouched for by `ewfverify` and `unzstd` where they are there, and by the bytes of the source.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+struct Bench {
+    folder: tempfile::TempDir,
+    source: PathBuf,
+    bytes: Vec<u8>,
+}
+
+fn bench(megabytes: usize) -> Bench {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut state = 88_172_645_463_325_252u64;
+    let bytes: Vec<u8> = (0..megabytes << 20)
+        .map(|index| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            if (index >> 18) % 2 == 0 { 0 } else { state.to_le_bytes()[0] & 15 }
+        })
+        .collect();
+    let source = folder.path().join("disk.img");
+    std::fs::write(&source, &bytes).expect("a source");
+    let bench = Bench { folder, source, bytes };
+    let place = bench.folder.path().to_string_lossy().into_owned();
+    let create = ["case", "create", "c", "--on", &place, "--examiner", "E", "--no-passphrase"];
+    let made = glovebox(&create);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    bench
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_glovebox"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn glovebox(arguments: &[&str]) -> Output {
+    program().args(arguments).output().expect("starting glovebox")
+}
+
+impl Bench {
+    fn case(&self) -> PathBuf {
+        self.folder.path().join("c")
+    }
+
+    fn image(&self, options: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+        let (case, source) = (self.case(), self.source.to_string_lossy().into_owned());
+        let case = case.to_string_lossy().into_owned();
+        let all =
+            [&["image", source.as_str(), "--case", case.as_str(), "--json"], options].concat();
+        answers(&glovebox(&all))
+    }
+
+    fn verify_case(&self) {
+        let case = self.case().to_string_lossy().into_owned();
+        let out = glovebox(&["case", "verify", &case]);
+        assert!(
+            out.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+}
+
+fn answers(out: &Output) -> (Option<i32>, Vec<Value>, String) {
+    let lines = String::from_utf8_lossy(&out.stdout);
+    let records = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    (out.status.code(), records, String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+fn imaged(records: &[Value]) -> &Value {
+    records.iter().find(|record| record["type"] == "imaged").expect("a record of the image")
+}
+
+fn judged(program: &str, arguments: &[&str], folder: &Path) {
+    match Command::new(program).args(arguments).current_dir(folder).output() {
+        Ok(out) => {
+            let said = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+            assert!(out.status.success(), "{program}: {said}");
+        }
+        Err(_) => println!("skipped: no {program}"),
+    }
+}
+
+#[test]
+fn one_read_makes_copies_in_two_places() {
+    let bench = bench(3);
+    let second = bench.folder.path().join("second");
+    std::fs::create_dir(&second).expect("a folder");
+    let to = second.to_string_lossy().into_owned();
+    let options = ["--format", "raw,e01,zst", "--to", &to, "--digests", "md5,sha1", "--pieces=1M"];
+    let (code, records, said) = bench.image(&options);
+    assert_eq!(code, Some(0), "{said}");
+    let record = imaged(&records);
+    assert_eq!(record["verified"], true);
+    assert_eq!(record["copies"].as_array().map(Vec::len), Some(6), "{record}");
+    assert_eq!(record["file"], "exhibits/001-disk/image.raw");
+    for folder in [bench.case().join("exhibits/001-disk"), second.join("001-disk")] {
+        assert!(std::fs::read(folder.join("image.raw")).expect("raw") == bench.bytes);
+        judged("ewfverify", &["-q", "image.E01"], &folder);
+        judged("unzstd", &["-q", "-o", "unpacked", "image.raw.zst"], &folder);
+        assert!(!folder.join("image.journal").exists());
+        if folder.join("unpacked").exists() {
+            std::fs::remove_file(folder.join("unpacked")).expect("removing");
+        }
+    }
+    let exhibit = bench.case().join("exhibits/001-disk");
+    let pieces = std::fs::read_to_string(exhibit.join("image.pieces")).expect("pieces");
+    assert_eq!(pieces.lines().count(), 4, "{pieces}");
+    assert!(exhibit.join("image.raw.map").exists());
+    bench.verify_case();
+}
+
+#[test]
+fn killed_it_goes_on_and_the_case_holds() {
+    let bench = bench(192);
+    let case = bench.case().to_string_lossy().into_owned();
+    let source = bench.source.to_string_lossy().into_owned();
+    let mut child = program()
+        .args(["image", &source, "--case", &case, "--format", "raw,e01"])
+        .spawn()
+        .expect("starting glovebox");
+    let exhibit = bench.case().join("exhibits/001-disk");
+    // Killed as soon as the first checkpoint is noted.
+    let journal = exhibit.join("image.journal");
+    for _ in 0..6000 {
+        let lines =
+            std::fs::read(&journal).map_or(0, |text| text.iter().filter(|b| **b == b'\n').count());
+        if lines > 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.kill().expect("killing");
+    let _ended = child.wait().expect("waiting");
+    assert!(!exhibit.join("image.raw").exists(), "it was too fast to be interrupted");
+    let out = glovebox(&["image", "resume", "1", "--case", &case, "--json"]);
+    let (code, records, said) = answers(&out);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(std::fs::read(exhibit.join("image.raw")).expect("raw") == bench.bytes);
+    let expected = hashing::digest_bytes(&bench.bytes, &hashing::Algorithms::sha256());
+    assert_eq!(imaged(&records)["digests"]["sha256"], expected.sha256_hex());
+    judged("ewfverify", &["-q", "image.E01"], &exhibit);
+    bench.verify_case();
+    let again = glovebox(&["image", "resume", "1", "--case", &case]);
+    assert_eq!(again.status.code(), Some(2));
+}
+
+#[test]
+fn a_full_second_place_is_named_and_the_first_copy_is_whole() {
+    let bench = bench(3);
+    let small = bench.folder.path().join("small");
+    std::fs::create_dir(&small).expect("a folder");
+    let place = small.to_string_lossy().into_owned();
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none", &place]).output();
+    if !mounted.is_ok_and(|out| out.status.success()) {
+        println!("skipped: no tmpfs here");
+        return;
+    }
+    let (code, records, said) = bench.image(&["--to", &place]);
+    let _unmounted = Command::new("umount").arg(&place).output();
+    assert_eq!(code, Some(3), "{said}");
+    let record = imaged(&records);
+    assert_eq!(record["copies"][0]["verified"], true, "{record}");
+    assert_eq!(record["copies"][1]["whole"], false, "{record}");
+    let problem = record["copies"][1]["problem"].as_str().unwrap_or_default();
+    assert!(problem.contains("space") && problem.contains(&place), "{problem}");
+    bench.verify_case();
+}
+
+#[test]
+fn what_cannot_be_is_said_before_reading() {
+    let bench = bench(1);
+    let (code, _, said) = bench.image(&["--format", "e01", "--split", "10K"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("segments"), "{said}");
+    let exhibit = bench.case().join("exhibits/001-disk");
+    assert_eq!(std::fs::read_dir(exhibit).expect("the exhibit").count(), 0);
+}
