@@ -59,7 +59,7 @@ impl Bench {
 
     fn verify_case(&self) {
         let case = self.case().to_string_lossy().into_owned();
-        let out = glovebox(&["case", "verify", &case]);
+        let out = glovebox(&["case", "verify", "--case", &case]);
         assert!(
             out.status.success(),
             "{}{}",
@@ -95,12 +95,13 @@ fn one_read_makes_copies_in_two_places() {
     let second = bench.folder.path().join("second");
     std::fs::create_dir(&second).expect("a folder");
     let to = second.to_string_lossy().into_owned();
-    let options = ["--format", "raw,e01,zst", "--to", &to, "--digests", "md5,sha1", "--pieces=1M"];
+    let options =
+        ["--format", "raw,e01,zst,aff4", "--to", &to, "--digests", "md5,sha1", "--pieces=1M"];
     let (code, records, said) = bench.image(&options);
     assert_eq!(code, Some(0), "{said}");
     let record = imaged(&records);
     assert_eq!(record["verified"], true);
-    assert_eq!(record["copies"].as_array().map(Vec::len), Some(6), "{record}");
+    assert_eq!(record["copies"].as_array().map(Vec::len), Some(8), "{record}");
     assert_eq!(record["file"], "exhibits/001-disk/image.raw");
     for folder in [bench.case().join("exhibits/001-disk"), second.join("001-disk")] {
         assert!(std::fs::read(folder.join("image.raw")).expect("raw") == bench.bytes);

@@ -7,8 +7,8 @@ mod case;
 mod contest;
 mod evidence;
 mod hashing;
-mod report;
 mod imaging;
+mod report;
 
 use anyhow::Result;
 

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
     #[command(flatten)]
-    take: Option<take::Take>,
+    take: take::Take,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -32,10 +32,9 @@ impl Args {
     /// # Errors
     /// As the subcommand.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        match (&self.verb, &self.take) {
-            (Some(Verb::Resume(args)), _) => args.run(),
-            (None, Some(args)) => args.run(),
-            (None, None) => Err(Failure::new("no disk was named").hint("glovebox image DISK")),
+        match &self.verb {
+            Some(Verb::Resume(args)) => args.run(),
+            None => self.take.run(),
         }
     }
 }

@@ -25,12 +25,12 @@ const CHECKPOINT_BYTES: u64 = 64 << 20;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Take {
     /// The disk, such as sda, or an image file
-    #[arg(value_name = "DISK|IMAGE")]
-    source: String,
+    #[arg(value_name = "DISK|IMAGE", required = true)]
+    source: Option<String>,
     /// The exhibit's label (default: from the disk's name and serial)
     #[arg(long)]
     label: Option<String>,
-    /// Formats, each a whole copy: raw, e01, zst (raw in zstd frames)
+    /// Formats, each a whole copy; zst is raw in zstd frames
     #[arg(long, value_enum, value_delimiter = ',', default_value = "raw")]
     format: Vec<Kind>,
     /// Make the same copies in this folder too (may be repeated)
@@ -66,6 +66,7 @@ enum Kind {
     Raw,
     E01,
     Zst,
+    Aff4,
 }
 
 impl Kind {
@@ -74,6 +75,7 @@ impl Kind {
             Self::Raw => Format::Raw,
             Self::E01 => Format::E01,
             Self::Zst => Format::Zst,
+            Self::Aff4 => Format::Aff4,
         }
     }
 }
@@ -128,7 +130,9 @@ impl Take {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let guard = Guard::connect()?;
         let (case, signer) = self.chosen.open()?;
-        let target = target::open(&self.source, &guard)?;
+        let named = self.source.as_deref();
+        let named = named.ok_or_else(|| Failure::new("no disk was named"))?;
+        let target = target::open(named, &guard)?;
         // From here on the disk is evidence and can no longer be unlocked.
         if let Some(disk) = &target.disk {
             guard.mark_source(&disk.name)?;
