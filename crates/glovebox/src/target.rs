@@ -99,13 +99,7 @@ pub(crate) fn disk_source(word: &str, guard: &Guard) -> Result<stack::Disk, Fail
     if target.disk.is_some() {
         return Ok(stack::Disk { name: target.name, source });
     }
-    let path = Path::new(&target.name);
-    let name = path.file_name().map_or(&[][..], OsStrExt::as_bytes);
-    allow_many_files();
-    let folder = Folder { path: path.parent().unwrap_or(Path::new("")).to_owned() };
-    let image = container::open(source, name, &folder).map_err(|error| {
-        Failure::from(error).while_doing(format!("opening the image {}", target.name))
-    })?;
+    let image = of_file(source, &target.name)?;
     for problem in &image.problems {
         say(&paint(&format!("problem: {}: {problem}", target.name), Colour::Yellow));
     }
@@ -113,6 +107,26 @@ pub(crate) fn disk_source(word: &str, guard: &Guard) -> Result<stack::Disk, Fail
         say(&format!("{} is an image of {} files", target.name, image.files.len()));
     }
     Ok(stack::Disk { source: image.source, name: target.name })
+}
+
+/// The image in a file of any format, with what it says about itself.
+///
+/// # Errors
+/// If there is no such file, or it cannot be opened as an image.
+pub(crate) fn image(path: &str) -> Result<container::Opened, Failure> {
+    let doing = |failure: Failure| failure.while_doing(format!("opening {path}"));
+    let file = File::open(path).map_err(|problem| doing(problem.into()))?;
+    let source = FileSource::new(file, 512).map_err(|problem| doing(problem.into()))?;
+    of_file(Arc::new(source), path)
+}
+
+fn of_file(source: Arc<dyn Source>, path: &str) -> Result<container::Opened, Failure> {
+    let file = Path::new(path);
+    let name = file.file_name().map_or(&[][..], OsStrExt::as_bytes);
+    allow_many_files();
+    let folder = Folder { path: file.parent().unwrap_or(Path::new("")).to_owned() };
+    container::open(source, name, &folder)
+        .map_err(|error| Failure::from(error).while_doing(format!("opening the image {path}")))
 }
 
 /// An image in thousands of segments needs as many descriptors; the system allows them when asked.

@@ -1,11 +1,16 @@
 //! `glovebox image`: a disk read once into any number of copies, hashed on the way, each read back; and what is done with
 //! images later. One file per subcommand; `take` is the one without a name.
 
+mod cat;
+mod convert;
+mod info;
 mod place;
 mod record;
 mod resume;
+mod stored;
 mod take;
 mod told;
+mod verify;
 mod working;
 
 use crate::exit::Exit;
@@ -24,6 +29,10 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Resume(resume::Args),
+    Verify(verify::Args),
+    Info(info::Args),
+    Convert(convert::Args),
+    Cat(cat::Args),
 }
 
 impl Args {
@@ -34,6 +43,10 @@ impl Args {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         match &self.verb {
             Some(Verb::Resume(args)) => args.run(),
+            Some(Verb::Verify(args)) => args.run(),
+            Some(Verb::Info(args)) => args.run(),
+            Some(Verb::Convert(args)) => args.run(),
+            Some(Verb::Cat(args)) => args.run(),
             None => self.take.run(),
         }
     }
