@@ -37,7 +37,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Ok(())
         });
         steps.run("unit tests", || {
-            Ok(cmd!(sh, "cargo test --quiet --no-fail-fast --workspace --exclude scenarios").envs(places).run()?)
+            Ok(cmd!(sh, "cargo test --quiet --no-fail-fast --workspace --exclude scenarios")
+                .envs(places)
+                .run()?)
         });
     }
     if args.units {
