@@ -180,6 +180,9 @@ fn a_full_second_place_is_named_and_the_first_copy_is_whole() {
 #[test]
 fn what_cannot_be_is_said_before_reading() {
     let bench = bench(1);
+    let (code, _, said) = bench.image(&["--format", "raw,zst", "--split", "1M"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("zst is always one file"), "{said}");
     let (code, _, said) = bench.image(&["--format", "e01", "--split", "10K"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("segments"), "{said}");

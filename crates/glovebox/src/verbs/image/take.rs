@@ -122,12 +122,25 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl Take {
+    /// A limit that some of the copies could not keep is refused: it may be the medium's.
+    fn check_split(&self) -> Result<(), Failure> {
+        let whole = self.format.iter().find(|kind| matches!(kind, Kind::Zst | Kind::Aff4));
+        match (self.split, whole.and_then(clap::ValueEnum::to_possible_value)) {
+            (Some(_), Some(name)) => {
+                let text = format!("the format {} is always one file", name.get_name());
+                Err(Failure::new(text).hint("leave out --split, or that format"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Images.
     ///
     /// # Errors
     /// If the case or the source cannot be opened, or no copy could be written. The act of the case then says how far
     /// it came.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        self.check_split()?;
         let guard = Guard::connect()?;
         let (case, signer) = self.chosen.open()?;
         let named = self.source.as_deref();
