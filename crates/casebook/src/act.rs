@@ -73,6 +73,33 @@ pub enum OutcomeKind {
     Interrupted,
 }
 
+/// The fact that marks an unfinished file.
+const UNFINISHED: &str = "unfinished";
+
+impl Item {
+    /// Marks a file of an exhibit that is not finished. What is recorded of it holds until an act goes
+    /// on with the exhibit ([`crate::OpenAct::go_on_with`]); from then on the file may grow, or be gone
+    /// under this name.
+    #[must_use]
+    pub fn unfinished(mut self) -> Self {
+        match &mut self.facts {
+            Value::Object(facts) => drop(facts.insert(UNFINISHED.to_owned(), Value::Bool(true))),
+            Value::Null => self.facts = serde_json::json!({ UNFINISHED: true }),
+            other => {
+                let rest = other.take();
+                self.facts = serde_json::json!({ UNFINISHED: true, "facts": rest });
+            }
+        }
+        self
+    }
+
+    /// Whether it is marked so.
+    #[must_use]
+    pub fn is_unfinished(&self) -> bool {
+        self.facts.get(UNFINISHED) == Some(&Value::Bool(true))
+    }
+}
+
 /// How an act ended, in one word and in a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -197,6 +224,10 @@ pub struct Act {
     /// Exhibits it made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exhibits: Vec<String>,
+    /// Exhibits of earlier acts that it went on with: what those acts recorded of unfinished files in
+    /// them no longer holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub continued: Vec<String>,
     /// What was written.
     #[serde(default)]
     pub outputs: Vec<Item>,

@@ -3,6 +3,7 @@
 //! The case is locked only while a line is being added, not for the hours an image takes, so a
 //! second examiner can write notes meanwhile. What a dead session left is put aside on opening.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -110,7 +111,7 @@ impl Case {
     /// When the case cannot be read.
     pub fn set_aside(&self) -> Result<Vec<SetAside>, Error> {
         let (_lock, journal) = self.lock()?;
-        unnamed(&self.dir, &journal, &self.key)
+        unnamed(&self.dir, &journal, &self.key, &BTreeSet::new())
     }
 
     /// Begins an act: from here on it shows in the case, whatever happens.

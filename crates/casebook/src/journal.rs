@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::files::{LineEnd, next_line};
-use crate::line::{LineFault, SignedAct};
+use crate::line::{LineFault, Parts, SignedAct};
 use crate::{Error, Outcome, OutcomeKind, Timestamp, sealed};
 
 /// The little of an act that adding to the list needs. The rest is left unread: a case of many acts
@@ -32,6 +32,12 @@ struct Link {
 #[derive(Deserialize)]
 struct Named {
     file: String,
+}
+
+/// Hash and link of a line that is just as we write it.
+fn quick(line: &[u8]) -> Option<(String, Link)> {
+    let parts = Parts::of(line)?;
+    Some((parts.hash.to_owned(), serde_json::from_str(parts.act).ok()?))
 }
 
 /// What is known of the list up to its sound end.
@@ -87,29 +93,38 @@ impl Journal {
                 LineEnd::End => return Ok(()),
                 LineEnd::Torn => Err(LineFault::NotALine("line has no end".to_owned())),
                 LineEnd::TooLong => Err(LineFault::NotALine("line is too long".to_owned())),
-                LineEnd::Whole => SignedAct::parse(&line),
+                LineEnd::Whole => match quick(&line) {
+                    Some((hash, link)) if !torn => {
+                        self.take(&hash, link)?;
+                        continue;
+                    }
+                    _ => SignedAct::parse(&line),
+                },
             };
             match result {
                 Ok(_) if torn => return Err(self.broken("a damaged line stands before it")),
-                Ok(act) => self.take(&act)?,
+                Ok(act) => self.take(act.hash(), self.link(&act)?)?,
                 Err(LineFault::NotALine(_)) => torn = true,
                 Err(fault) => return Err(self.broken(&fault.into_reason())),
             }
         }
     }
 
-    fn take(&mut self, signed: &SignedAct) -> Result<(), Error> {
-        let act: Link = serde_json::from_slice(signed.act_bytes()).map_err(|error| {
+    fn link(&self, signed: &SignedAct) -> Result<Link, Error> {
+        serde_json::from_slice(signed.act_bytes()).map_err(|error| {
             let reason = hashing::escape_name(format!("act is not readable: {error}").as_bytes());
             self.broken(&reason)
-        })?;
+        })
+    }
+
+    fn take(&mut self, hash: &str, act: Link) -> Result<(), Error> {
         let number = self.acts.saturating_add(1);
         if act.number != number || act.previous != self.head {
             return Err(self.broken("it does not follow the act before it"));
         }
         self.acts = number;
         self.sound_bytes = self.size_bytes;
-        signed.hash().clone_into(&mut self.head);
+        hash.clone_into(&mut self.head);
         self.last_ended = Some(act.ended.to_string());
         let done = act.outcome.result == OutcomeKind::Done;
         self.sealed_by = sealed::after(self.sealed_by, number, &act.verb, done);

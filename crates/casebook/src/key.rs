@@ -13,6 +13,7 @@ use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::{Signature, VerifyingKey};
 use minisign::{KeyPair, SecretKey, SecretKeyBox};
 
+use crate::multiples::Multiples;
 use crate::{Error, base64};
 
 /// Layout of a public key (minisign's format): algorithm, key number, Ed25519 key.
@@ -199,7 +200,7 @@ impl PublicKey {
         format!("untrusted comment: public key of a Glovebox case\n{}\n", self.base64)
     }
 
-    /// Checks both signatures of an act.
+    /// Checks both signatures of an act, and says what does not hold.
     pub(crate) fn check(
         &self,
         bytes: &[u8],
@@ -221,12 +222,54 @@ impl PublicKey {
         let of_comment = base64::decode(comment_signature)
             .and_then(|bytes| Signature::from_slice(&bytes).ok())
             .ok_or("signature of the comment has the wrong form")?;
-        let mut signed = of_bytes.to_bytes().to_vec();
-        signed.extend_from_slice(TRUSTED_PREFIX.as_bytes());
-        signed.extend_from_slice(hash.as_bytes());
         self.key
-            .verify_strict(&signed, &of_comment)
+            .verify_strict(&commented(&of_bytes, hash), &of_comment)
             .map_err(|_| "signature of the comment does not hold".to_owned())
+    }
+}
+
+/// What the signature of the trusted comment is over: the first signature and the comment.
+fn commented(of_bytes: &Signature, hash: &str) -> Vec<u8> {
+    [&of_bytes.to_bytes()[..], TRUSTED_PREFIX.as_bytes(), hash.as_bytes()].concat()
+}
+
+/// A key made ready to check many acts. It only ever says yes; [`PublicKey::check`] accepts the same
+/// and says what is wrong with the others.
+pub(crate) struct Checker {
+    number: [u8; NUMBER_BYTES],
+    multiples: Option<Multiples>,
+}
+
+impl Checker {
+    pub(crate) fn new(key: &PublicKey) -> Self {
+        Self { number: key.number, multiples: Multiples::new(key.key) }
+    }
+
+    /// Whether both signatures of an act hold.
+    pub(crate) fn accept(
+        &self,
+        bytes: &[u8],
+        hash: &str,
+        signature: &str,
+        comment_signature: &str,
+    ) -> bool {
+        self.accepted(bytes, hash, signature, comment_signature).unwrap_or(false)
+    }
+
+    fn accepted(
+        &self,
+        bytes: &[u8],
+        hash: &str,
+        signature: &str,
+        comment_signature: &str,
+    ) -> Option<bool> {
+        let first = base64::decode(signature)?;
+        let (number, of_bytes) = split(&first, SIGNATURE_ALGORITHM)?;
+        let of_bytes = Signature::from_slice(of_bytes).ok()?;
+        let of_comment = Signature::from_slice(&base64::decode(comment_signature)?).ok()?;
+        let messages = [&Blake2b512::digest(bytes)[..], &commented(&of_bytes, hash)];
+        let holds = self.multiples.as_ref()?.accept(messages, [&of_bytes, &of_comment]);
+        Some(number == self.number && holds)
     }
 }
 

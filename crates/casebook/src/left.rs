@@ -39,10 +39,10 @@ pub(crate) fn files<'a>(
             });
             let digests = digests.map_or_else(Digests::default, |(digests, _)| digests);
             let facts = match digests.iter().next() {
-                Some(_) => json!({ "unfinished": true }),
-                None => json!({ "unfinished": true, "digested": false }),
+                Some(_) => Value::Null,
+                None => json!({ "digested": false }),
             };
-            Item { name, size_bytes: Some(size_bytes), digests, facts }
+            Item { name, size_bytes: Some(size_bytes), digests, facts }.unfinished()
         })
         .collect())
 }

@@ -11,13 +11,13 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use crate::exhibit::ExhibitDir;
-use crate::files::{flush_dir, next_numbered, sha256};
+use crate::exhibit::{ExhibitDir, exhibit_names};
+use crate::files::{flush_dir, next_numbered, numbered, sha256};
 use crate::marker::{self, RESERVE_BYTES};
 use crate::members::at_work;
 use crate::recovery::{OPEN, claimed, unnamed};
 use crate::sealed::{self, SEAL};
-use crate::{Act, ActDraft, Case, Completion, Error, SignedAct, Signer, left};
+use crate::{Act, ActDraft, Case, Completion, Error, SignedAct, Signer, left, read_acts};
 
 /// Files left unfinished that are spelled out as problems; all are among the outputs.
 const TOLD_OF: usize = 20;
@@ -37,11 +37,15 @@ pub struct OpenAct<'a> {
 }
 
 /// What the act has made so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Made {
     /// Bytes of the marker that say something.
     marker_bytes: u64,
     exhibits: Vec<String>,
+    /// Exhibits of earlier acts it goes on with.
+    continued: Vec<String>,
+    /// Files in those that earlier acts finished.
+    finished: BTreeSet<String>,
 }
 
 impl<'a> OpenAct<'a> {
@@ -68,7 +72,7 @@ impl<'a> OpenAct<'a> {
         }
         flush_dir(case.dir())?;
         let begun = sha256(text.as_bytes());
-        let made = Mutex::new(Made { marker_bytes, exhibits: Vec::new() });
+        let made = Mutex::new(Made { marker_bytes, ..Made::default() });
         Ok(Self { case, signer, draft, begun, marker, marker_path, made })
     }
 
@@ -81,16 +85,59 @@ impl<'a> OpenAct<'a> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = claimed(self.case.dir(), self.case.public_key())?;
         let exhibit = ExhibitDir::next(self.case.dir(), &taken, label)?;
-        let line = marker::claim_line(&self.begun, exhibit.name(), self.signer)?;
+        self.claim(exhibit.name(), &mut made)?;
+        made.exhibits.push(exhibit.name().to_owned());
+        exhibit.make()?;
+        Ok(exhibit)
+    }
+
+    /// Goes on with an exhibit that an earlier act left unfinished. To be called before anything in it
+    /// is touched: from here on the case expects its unfinished files to change.
+    ///
+    /// # Errors
+    /// When there is no such exhibit, another act is at work on it, or the medium does not take the
+    /// claim.
+    pub fn go_on_with(&self, exhibit: &str) -> Result<(), Error> {
+        let dir = self.case.dir();
+        let refused = |reason: &str| {
+            let name = hashing::escape_name(exhibit.as_bytes());
+            Err(Error::Refused { reason: format!("exhibit {name}: {reason}") })
+        };
+        let (_lock, _journal) = self.case.lock()?;
+        let known = exhibit_names(&dir.join("exhibits"))?;
+        if !known.iter().any(|(_, name)| name == exhibit) {
+            return refused("it is not in the case");
+        }
+        // Markers of dead acts were put aside when the case was locked: these are at work.
+        for (_, name) in numbered(dir, OPEN)? {
+            let marker = marker::read_at(&dir.join(&name), self.case.public_key())?;
+            if marker.unwrap_or_default().exhibits.iter().any(|one| one == exhibit) {
+                return refused(&format!("the act that {name} tells of is at work on it"));
+            }
+        }
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let within = format!("exhibits/{exhibit}/");
+        for act in read_acts(dir)? {
+            let outputs = act.act()?.outputs.into_iter();
+            let finished = outputs.filter(|item| !item.is_unfinished());
+            made.finished
+                .extend(finished.map(|item| item.name).filter(|name| name.starts_with(&within)));
+        }
+        self.claim(exhibit, &mut made)?;
+        made.continued.push(exhibit.to_owned());
+        Ok(())
+    }
+
+    /// Puts the claim of an exhibit on the medium.
+    fn claim(&self, exhibit: &str, made: &mut Made) -> Result<(), Error> {
+        let line = marker::claim_line(&self.begun, exhibit, self.signer)?;
         self.marker
             .write_all_at(format!("{line}\n").as_bytes(), made.marker_bytes)
             .and_then(|()| self.marker.sync_data())
             .map_err(Error::io("claiming an exhibit in", &self.marker_path))?;
         let line_bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
         made.marker_bytes = made.marker_bytes.saturating_add(line_bytes);
-        made.exhibits.push(exhibit.name().to_owned());
-        exhibit.make()?;
-        Ok(exhibit)
+        Ok(())
     }
 
     /// Records the end of the act, whatever it was, and waits until it is on the medium.
@@ -103,14 +150,21 @@ impl<'a> OpenAct<'a> {
     pub fn finish(self, mut completion: Completion) -> Result<SignedAct, Error> {
         let made = self.made.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Before the case is locked: reading takes its time.
-        let known: BTreeSet<&str> = completion.outputs.iter().map(|i| i.name.as_str()).collect();
-        let left = left::files(self.case.dir(), &made.exhibits, &known)?;
+        let mut known: BTreeSet<&str> =
+            completion.outputs.iter().map(|i| i.name.as_str()).collect();
+        known.extend(made.finished.iter().map(String::as_str));
+        let exhibits = made.exhibits.iter().chain(&made.continued);
+        let left = left::files(self.case.dir(), exhibits, &known)?;
         completion.problems.extend(left.iter().take(TOLD_OF).map(left::sentence));
         if left.len() > TOLD_OF {
             completion.problems.push(format!("{} files were left unfinished in all", left.len()));
         }
         completion.outputs.extend(left);
         let (_lock, mut journal) = self.case.lock()?;
+        let mut known: BTreeSet<&str> =
+            completion.outputs.iter().map(|i| i.name.as_str()).collect();
+        known.extend(made.finished.iter().map(String::as_str));
+        let set_aside = unnamed(self.case.dir(), &journal, self.case.public_key(), &known)?;
         let mut draft = self.draft;
         draft.inputs.extend(completion.inputs);
         let act = Act {
@@ -122,10 +176,11 @@ impl<'a> OpenAct<'a> {
             outcome: completion.outcome,
             ended_since_boot_ms: completion.since_boot_ms,
             exhibits: made.exhibits,
+            continued: made.continued,
             outputs: completion.outputs,
             counters_after: completion.counters_after,
             problems: completion.problems,
-            set_aside: unnamed(self.case.dir(), &journal, self.case.public_key())?,
+            set_aside,
         };
         sealed::permit(journal.sealed_by, &act.draft.verb)?;
         if act.draft.verb == SEAL {

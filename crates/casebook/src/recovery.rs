@@ -88,11 +88,13 @@ pub(crate) fn claimed(dir: &Path, key: &PublicKey) -> Result<Vec<String>, Error>
     Ok(names)
 }
 
-/// Files set aside that no act has named yet.
+/// Files set aside that no act has named yet; what lies in their exhibits and is among `known` is
+/// left to the act that lists it.
 pub(crate) fn unnamed(
     dir: &Path,
     journal: &Journal,
     key: &PublicKey,
+    known: &BTreeSet<&str>,
 ) -> Result<Vec<SetAside>, Error> {
     let mut found = Vec::new();
     for prefix in [TORN, UNFINISHED] {
@@ -111,7 +113,7 @@ pub(crate) fn unnamed(
                 UNFINISHED => marker::read_at(&path, key)?.unwrap_or_default().exhibits,
                 _ => Vec::new(),
             };
-            let files = left::files(dir, &exhibits, &BTreeSet::new())?;
+            let files = left::files(dir, &exhibits, known)?;
             let sha256 = digests.sha256_hex();
             found.push(SetAside { file, size_bytes, sha256, exhibits, files });
         }

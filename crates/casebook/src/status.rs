@@ -1,5 +1,6 @@
 //! A look at a case that changes nothing, not even when it lies on a read-only medium.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::exhibit::exhibit_names;
@@ -70,7 +71,7 @@ pub fn status(dir: &Path) -> Result<Status, Error> {
         exhibits: exhibits.into_iter().map(|(_, name)| name).collect(),
         open,
         torn_bytes: journal.size_bytes.saturating_sub(journal.sound_bytes),
-        set_aside: unnamed(dir, &journal, &key)?,
+        set_aside: unnamed(dir, &journal, &key, &BTreeSet::new())?,
         broken,
     })
 }

@@ -17,8 +17,8 @@ pub(super) fn check(
     threads: NonZeroUsize,
     result: &mut Verification,
 ) {
-    let algorithms: Algorithms = recorded
-        .files
+    let standing = standing(recorded, claims);
+    let algorithms: Algorithms = standing
         .values()
         .flatten()
         .flat_map(|(_, item)| item.digests.iter().map(hashing::Digest::algorithm))
@@ -36,7 +36,7 @@ pub(super) fn check(
         let text = String::from_utf8_lossy(path);
         let name = format!("exhibits/{text}");
         let exhibit = text.split('/').next().unwrap_or_default();
-        match (content, recorded.files.get(&name)) {
+        match (content, standing.get(name.as_str())) {
             (Content::Directory, None) if text != exhibit => {}
             (Content::Directory, None) if known(exhibit, recorded, claims) => {}
             (Content::File { size_bytes, digests }, Some(records)) => {
@@ -54,7 +54,7 @@ pub(super) fn check(
         seen.insert(name);
     }
     unfinished.tell(claims, result);
-    for (name, records) in recorded.files.iter().filter(|(name, _)| !seen.contains(*name)) {
+    for (name, records) in standing.iter().filter(|(name, _)| !seen.contains(**name)) {
         let acts: Vec<String> = records.iter().map(|(act, _)| act.to_string()).collect();
         let reason = format!("it is missing; act {} says it was written", acts.join(", "));
         result.problem(Place::Exhibit(escape_name(name.as_bytes())), reason);
@@ -65,6 +65,28 @@ pub(super) fn check(
             result.problem(Place::Exhibit(name), format!("it is missing; act {act} made it"));
         }
     }
+}
+
+/// What the acts say of a file, and still stand by.
+type Standing<'a> = BTreeMap<&'a str, Vec<&'a (u64, Item)>>;
+
+/// What was said of an unfinished file holds until its exhibit is claimed again, by a later act or by
+/// one that is at work or was cut off: only who holds the key can claim.
+fn standing<'a>(recorded: &'a Recorded, claims: &Claims) -> Standing<'a> {
+    let is_over = |name: &str, act: u64, item: &Item| {
+        let exhibit = name.split('/').nth(1).unwrap_or_default();
+        let gone_on = recorded.gone_on.get(exhibit).is_some_and(|last| act < *last);
+        item.is_unfinished() && (gone_on || claims.contains_key(exhibit))
+    };
+    let mut standing = Standing::new();
+    for (name, records) in &recorded.files {
+        let records: Vec<_> =
+            records.iter().filter(|(act, item)| !is_over(name, *act, item)).collect();
+        if !records.is_empty() {
+            standing.insert(name, records);
+        }
+    }
+    standing
 }
 
 fn place(path: &[u8]) -> Place {
@@ -81,7 +103,7 @@ fn compare(
     path: &[u8],
     size_bytes: u64,
     digests: &Digests,
-    records: &[(u64, Item)],
+    records: &[&(u64, Item)],
     result: &mut Verification,
 ) {
     for (act, item) in records {

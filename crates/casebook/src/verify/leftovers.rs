@@ -35,6 +35,13 @@ pub(super) fn check(
     for prefix in [TORN, UNFINISHED, OPEN] {
         left.extend(files::numbered(dir, prefix)?.into_iter().map(|(_, name)| name));
     }
+    // A marker that was put aside and named is over; a copy of it under another name claims nothing.
+    let mut over = recorded.begun.clone();
+    for name in left.iter().filter(|name| recorded.set_aside.contains_key(*name)) {
+        if name.starts_with(UNFINISHED) {
+            over.extend(marker::read_at(&dir.join(name), key)?.map(|marker| marker.begun));
+        }
+    }
     let mut claims = Claims::new();
     for name in &left {
         let mut reason = match recorded.set_aside.get(name) {
@@ -42,7 +49,7 @@ pub(super) fn check(
             None if name.starts_with(OPEN) => "an act has begun and not ended".to_owned(),
             None => "left by an interrupted session; the next act will name it".to_owned(),
         };
-        let claimed = claimed(dir, key, name, recorded)?;
+        let claimed = claimed(dir, key, name, &over)?;
         if !claimed.is_empty() {
             reason.push_str(&format!("; it had made {}", claimed.join(", ")));
             claims.extend(claimed.into_iter().map(|exhibit| (exhibit, name.clone())));
@@ -67,21 +74,19 @@ pub(super) fn check(
     Ok(claims)
 }
 
-/// What a marker claims, if no act has taken the claim over.
+/// What a marker claims, if no act has taken the claim over: neither its own, which says what it
+/// made, nor the one that named it.
 fn claimed(
     dir: &Path,
     key: &PublicKey,
     name: &str,
-    recorded: &Recorded,
+    over: &BTreeSet<String>,
 ) -> Result<Vec<String>, Error> {
-    if name.starts_with(TORN) || recorded.set_aside.contains_key(name) {
+    if name.starts_with(TORN) {
         return Ok(Vec::new());
     }
     let marker = marker::read_at(&dir.join(name), key)?.unwrap_or_default();
-    // The marker of a finished act that could not be removed, or was put back later: its act
-    // says what it made.
-    let finished = recorded.begun.contains(&marker.begun);
-    Ok(if finished { Vec::new() } else { marker.exhibits })
+    Ok(if over.contains(&marker.begun) { Vec::new() } else { marker.exhibits })
 }
 
 fn strangers(dir: &Path, left: &BTreeSet<String>, result: &mut Verification) -> Result<(), Error> {

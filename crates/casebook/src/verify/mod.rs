@@ -138,6 +138,8 @@ struct Recorded {
     exhibits: BTreeMap<String, u64>,
     /// Exhibits that interrupted acts had claimed; their directories may never have been made.
     cut_off: BTreeSet<String>,
+    /// Exhibits that acts claimed again, interrupted ones too, with the last act that tells of it.
+    gone_on: BTreeMap<String, u64>,
     /// Files set aside, with the act that names each.
     set_aside: BTreeMap<String, (u64, SetAside)>,
     /// The act that sealed the case, unless a later one opened it again.

@@ -104,9 +104,13 @@ fn a_killed_writer_loses_at_most_the_act_in_progress() {
     let root = tempfile::tempdir().unwrap();
     let (dir, signer) = new_case(root.path());
     let (mut unfinished, mut cut_off, mut files) = (0, 0, 0);
-    for round in 0..60u64 {
+    for round in 0..600u64 {
+        // A busy machine wants more rounds and longer waits until enough of them hit.
+        if round >= 60 && cut_off > 5 && files > 5 {
+            break;
+        }
         // 0 to 30 ms after the last word of the writer, in steps that do not divide its cycle.
-        let delay = Duration::from_micros(round * 7919 % 30_000);
+        let delay = Duration::from_micros(round * 7919 % 30_000 * (1 + round / 60));
         let child = writer(&dir).env("CASEBOOK_TEST_EXHIBITS", "1").spawn().unwrap();
         let told = kill_after(child, 1, delay);
         let result = verify(&dir, &VerifyOptions::default()).unwrap();

@@ -10,3 +10,4 @@ mod minisign;
 mod people;
 mod power_cut;
 mod tamper;
+mod unfinished;
