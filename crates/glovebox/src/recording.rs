@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use casebook::{Case, Item, OpenAct, Outcome, OutcomeKind, Signer};
+use casebook::{Case, ExhibitDir, Item, OpenAct, Outcome, OutcomeKind, Signer};
 use guard::Guard;
 use serde_json::{Value, json};
 
@@ -18,14 +18,17 @@ use crate::output::say;
 use crate::session::Chosen;
 
 /// Problems spelled out in an act; the verb itself shows all of them.
-const SPELLED_OUT: usize = 100;
+const SPELLED_OUT: usize = 1000;
 
 /// What a verb learns on its way and its act should hold.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     inputs: Vec<Item>,
+    outputs: Vec<Item>,
     problems: Vec<String>,
     further_problems: u64,
+    /// How a verb that was done judges itself; else its exit code tells.
+    conclusion: Option<Outcome>,
 }
 
 /// The act of a verb; empty without a case.
@@ -41,6 +44,31 @@ impl Recording {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).inputs.extend(items);
     }
 
+    /// Whether there is an act: without one nothing need be kept for it.
+    pub(crate) fn is_on(&self) -> bool {
+        self.act.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Makes an exhibit of the act.
+    ///
+    /// # Errors
+    /// If there is no act, it was stopped meanwhile, or the medium does not take it.
+    pub(crate) fn new_exhibit(&self, label: &str) -> Result<ExhibitDir, Failure> {
+        let act = self.act.lock().unwrap_or_else(PoisonError::into_inner);
+        let act = act.as_ref().ok_or_else(|| Failure::new("the act has ended already"))?;
+        Ok(act.new_exhibit(label)?)
+    }
+
+    /// A file of the act's exhibits, finished.
+    pub(crate) fn output(&self, item: Item) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).outputs.push(item);
+    }
+
+    /// What a verb that was done says of its outcome.
+    pub(crate) fn concludes(&self, outcome: Outcome) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).conclusion = Some(outcome);
+    }
+
     /// Something that could not be read.
     #[expect(clippy::needless_pass_by_value, reason = "texts and borrowed problems alike")]
     pub(crate) fn problem(&self, text: impl ToString) {
@@ -52,12 +80,16 @@ impl Recording {
         }
     }
 
-    fn finish(&self, guard: &Guard, outcome: Outcome) -> Result<(), Failure> {
+    /// Ends the act; `asked` is how the verb ended if it does not say so better itself.
+    fn finish(&self, guard: &Guard, asked: Outcome) -> Result<(), Failure> {
         let act = self.act.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(act) = act else { return Ok(()) };
         let notes = std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner));
+        let was_done = matches!(asked.result, OutcomeKind::Done | OutcomeKind::Partial);
+        let outcome = notes.conclusion.filter(|_| was_done).unwrap_or(asked);
         let mut end = acting::end(guard, outcome);
         end.inputs = notes.inputs;
+        end.outputs = notes.outputs;
         end.problems = notes.problems;
         if notes.further_problems > 0 {
             end.problems.push(format!("{} further problems", notes.further_problems));
@@ -94,9 +126,9 @@ pub(crate) fn recorded(
         fields.insert("words".to_owned(), json!(words));
     }
     let draft = acting::draft(&acting::who(case), &guard, verb, arguments, Vec::new())?;
-    let act = case.begin(draft, signer)?;
-    *recording.act.lock().unwrap_or_else(PoisonError::into_inner) = Some(act);
     let stopped = recording.clone();
+    // Held until the act is in its place: whoever stops the verb from its beginning on ends the act.
+    let mut place = recording.act.lock().unwrap_or_else(PoisonError::into_inner);
     ctrlc::set_handler(move || {
         let outcome = Outcome::new(OutcomeKind::Interrupted, "stopped by the examiner");
         let ended = Guard::connect()
@@ -107,6 +139,8 @@ pub(crate) fn recorded(
         }
         std::process::exit(2);
     })?;
+    *place = Some(case.begin(draft, signer)?);
+    drop(place);
     let result = work(&guard, &recording);
     let outcome = match &result {
         Ok(Exit::Clean) => Outcome::done(),

@@ -1,6 +1,6 @@
 //! `glovebox triage`: what an intruder left on an installed system, from its disk alone.
 
-use casebook::{Completion, Item, Outcome, OutcomeKind};
+use casebook::{Item, Outcome, OutcomeKind};
 use evidence::fs::{FileSystem, Node};
 use guard::Guard;
 use serde::Serialize;
@@ -11,9 +11,9 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::{Opened, Reading};
 use crate::output::{Colour, Format, paint, say};
+use crate::recording::{Recording, recorded};
 use crate::session::Chosen;
-use crate::target;
-use crate::{acting, clock};
+use crate::{acting, target};
 
 /// Find what an intruder left on a disk or image
 #[derive(Debug, clap::Args)]
@@ -85,21 +85,26 @@ impl Args {
     /// # Errors
     /// If the source cannot be opened or nothing on it can be read.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let guard = Guard::connect()?;
+        let arguments = json!({ "source": self.source, "view": self.reading.view() });
+        recorded(&self.chosen, "triage", &arguments, |guard, act| self.triage(guard, act))
+    }
+
+    fn triage(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
         let address = target::address(&self.source);
-        let started = clock::now();
-        let opened = self.reading.open(&address, &guard)?;
+        let opened = self.reading.open(&address, guard)?;
+        act.inputs(vec![input(&opened, guard)]);
         let examined = self.examine(&opened, &address)?;
+        let skipped = if address.label.is_none() { unread(&opened) } else { Vec::new() };
+        // Before anything is shown: a reader that stops reading must not cost the record.
+        if act.is_on() {
+            record(act, &opened, &examined, &skipped)?;
+        }
         let least = Severity::from(self.least);
         for one in &examined {
             self.show(&opened.name, one, least)?;
         }
-        let skipped = if address.label.is_none() { unread(&opened) } else { Vec::new() };
         for text in &skipped {
             say(&paint(&format!("not examined: {text}"), Colour::Yellow));
-        }
-        if self.chosen.path().is_some() {
-            self.record(&guard, &opened, &started, &examined, &skipped)?;
         }
         let adverse = examined
             .iter()
@@ -167,59 +172,46 @@ impl Args {
         self.format.record("triage", &summary, || summary_text(&summary, &report.findings))?;
         Ok(())
     }
+}
 
-    fn record(
-        &self,
-        guard: &Guard,
-        opened: &Opened,
-        started: &casebook::Timestamp,
-        examined: &[Examined],
-        skipped: &[String],
-    ) -> Result<(), Failure> {
-        let (case, signer) = self.chosen.open()?;
-        let input = target::known_disk(&opened.name, guard).as_ref().map_or_else(
-            || Item {
-                name: opened.name.clone(),
-                size_bytes: None,
-                digests: hashing::Digests::default(),
-                facts: Value::Null,
-            },
-            acting::disk_item,
-        );
-        let arguments = json!({ "source": self.source, "view": self.reading.view() });
-        let who = acting::who(&case);
-        let mut draft = acting::draft(&who, guard, "triage", arguments, vec![input])?;
-        draft.started = started.clone();
-        let act = case.begin(draft, &signer)?;
-        let exhibit = act.new_exhibit(&format!("triage-{}", opened.name))?;
-        let mut lines = Vec::new();
-        for one in examined {
-            serde_json::to_writer(
-                &mut lines,
-                &json!({ "address": one.address, "report": one.report }),
-            )?;
-            lines.push(b'\n');
-        }
-        let output = exhibit.add_file("triage.jsonl", &lines)?;
-        let mut problems: Vec<String> =
-            skipped.iter().map(|text| format!("not examined: {text}")).collect();
-        problems.extend(
-            examined
-                .iter()
-                .flat_map(|one| &one.report.problems)
-                .map(ToString::to_string)
-                .take(1000),
-        );
-        let findings: usize = examined.iter().map(|one| one.report.findings.len()).sum();
-        let kind = if problems.is_empty() { OutcomeKind::Done } else { OutcomeKind::Partial };
-        let mut end =
-            Completion::new(clock::now(), Outcome::new(kind, format!("{findings} findings")));
-        end.outputs = vec![output];
-        end.problems = problems;
-        end.counters_after = acting::counters(guard);
-        act.finish(end)?;
-        Ok(())
+/// The disk or image as the act lists it.
+fn input(opened: &Opened, guard: &Guard) -> Item {
+    target::known_disk(&opened.name, guard).as_ref().map_or_else(
+        || Item {
+            name: opened.name.clone(),
+            size_bytes: None,
+            digests: hashing::Digests::default(),
+            facts: Value::Null,
+        },
+        acting::disk_item,
+    )
+}
+
+/// Puts the reports into an exhibit of the act.
+fn record(
+    act: &Recording,
+    opened: &Opened,
+    examined: &[Examined],
+    skipped: &[String],
+) -> Result<(), Failure> {
+    let exhibit = act.new_exhibit(&format!("triage-{}", opened.name))?;
+    let mut lines = Vec::new();
+    for one in examined {
+        serde_json::to_writer(
+            &mut lines,
+            &json!({ "address": one.address, "report": one.report }),
+        )?;
+        lines.push(b'\n');
     }
+    act.output(exhibit.add_file("triage.jsonl", &lines)?);
+    let problems = || examined.iter().flat_map(|one| &one.report.problems);
+    skipped.iter().for_each(|text| act.problem(format!("not examined: {text}")));
+    problems().for_each(|problem| act.problem(problem));
+    let findings: usize = examined.iter().map(|one| one.report.findings.len()).sum();
+    let is_whole = skipped.is_empty() && problems().next().is_none();
+    let kind = if is_whole { OutcomeKind::Done } else { OutcomeKind::Partial };
+    act.concludes(Outcome::new(kind, format!("{findings} findings")));
+    Ok(())
 }
 
 /// The tree below a directory, as a root of its own.

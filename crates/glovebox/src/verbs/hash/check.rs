@@ -121,6 +121,7 @@ pub(super) fn run(
             let here = Path::new(".");
             let report = hashing::digest_paths(here, paths, &gatherer.options())?;
             say_access_times(here, &report);
+            gatherer.keep_tree(here, &report);
             let problems = report.problems.into_iter().map(|one| (one.path, one.reason)).collect();
             let found = Gathered { manifest: report.manifest, problems, ..Gathered::default() };
             (expected, found)
@@ -145,6 +146,7 @@ pub(super) fn run(
     let compared = hashing::compare(&expected, &found.manifest).with_moves();
     let mut summary =
         Summary { matched: compared.unchanged, bad_lines: list.bad_lines, ..Summary::default() };
+    let mut named = Vec::new();
     for (path, change) in &compared.changes {
         let (count, word, from) = match change {
             Change::Missing(_) if unread.contains(path.as_slice()) => {
@@ -158,6 +160,7 @@ pub(super) fn run(
         *count += 1;
         let from = from.map(|from| hashing::escape_name(from));
         let body = Difference { path: hashing::escape_name(path), change: word, from };
+        named.push(format!("{word} {}", body.path));
         out.format.record("difference", &body, || match &body.from {
             Some(from) => format!("{word:<10}  {}  from {from}", body.path),
             None => format!("{word:<10}  {}", body.path),
@@ -165,19 +168,22 @@ pub(super) fn run(
     }
     found.say_problems();
     let Summary { matched, changed, missing, moved, new, unreadable, .. } = summary;
+    let sentence = format!(
+        "{matched} match, {changed} changed, {missing} missing, {moved} moved, {new} new, \
+         {unreadable} unreadable"
+    );
     if out.format.is_json() {
         out.format.record("check", &summary, String::new)?;
     } else {
-        say(&format!(
-            "{matched} match, {changed} changed, {missing} missing, {moved} moved, {new} new, \
-             {unreadable} unreadable"
-        ));
+        say(&sentence);
     }
-    Ok(if changed + missing + moved + new > 0 {
+    let exit = if changed + missing + moved + new > 0 {
         Exit::Findings
     } else if unreadable > 0 || list.bad_lines > 0 || !found.problems.is_empty() {
         Exit::Partial
     } else {
         Exit::Clean
-    })
+    };
+    gatherer.kept.concludes(exit, sentence, &named);
+    Ok(exit)
 }

@@ -14,12 +14,15 @@ use evidence::source::Source;
 use evidence::{Place, Problem, ProblemKind};
 use guard::Guard;
 use hashing::{
-    Algorithms, Boundary, Content, Entry, Manifest, PieceDigests, PieceHasher, SpecialKind,
-    TreeOptions, TreeReport,
+    Algorithms, Boundary, Content, Digests, Entry, Manifest, PieceDigests, PieceHasher,
+    SpecialKind, TreeOptions, TreeReport,
 };
 use imaging::{Ending, FileSource, Plan, ReadAt, Sink};
 use rustix::fs::{StatVfsMountFlags, statvfs};
+use serde_json::json;
 
+use super::kept::{Kept, full_name, item};
+use crate::acting;
 use crate::failure::Failure;
 use crate::opened::Reading;
 use crate::output::say;
@@ -57,6 +60,8 @@ pub(super) enum Kind {
 /// Computes digests.
 pub(super) struct Gatherer<'a> {
     pub(super) guard: &'a Guard,
+    /// What the act will hold.
+    pub(super) kept: &'a Kept<'a>,
     pub(super) reading: &'a Reading,
     pub(super) threads: NonZeroUsize,
     pub(super) algorithms: &'a Algorithms,
@@ -166,8 +171,55 @@ impl Gatherer<'_> {
             )));
         }
         let unreadable_bytes = read.bad.total_bytes();
+        self.keep_disk(name, read.size_bytes, &read.digests, unreadable_bytes);
         let content = Content::File { size_bytes: Some(read.size_bytes), digests: read.digests };
         Ok((content, sink.pieces.map(PieceHasher::finish).unwrap_or_default(), unreadable_bytes))
+    }
+
+    /// A disk as an input of the act, with what it turned out to hold.
+    fn keep_disk(&self, name: &str, size_bytes: u64, digests: &Digests, unreadable_bytes: u64) {
+        let mut input = target::known_disk(name, self.guard).as_ref().map_or_else(
+            || item(name.to_owned(), None, Digests::default(), json!({ "is": "disk in an image" })),
+            acting::disk_item,
+        );
+        (input.size_bytes, input.digests) = (Some(size_bytes), digests.clone());
+        self.kept.input(input);
+        if let Some(text) = unread(unreadable_bytes) {
+            self.kept.problem(name.as_bytes(), &text);
+        }
+    }
+
+    /// Files of this machine that were read below a folder, or one that was named itself.
+    pub(super) fn keep_tree(&self, path: &Path, report: &TreeReport) {
+        if !self.kept.is_on() {
+            return;
+        }
+        let root = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let root = if path.is_dir() {
+            self.kept.input(item(
+                full_name(path),
+                None,
+                Digests::default(),
+                json!({ "is": "folder" }),
+            ));
+            root
+        } else {
+            root.parent().map(Path::to_path_buf).unwrap_or_default()
+        };
+        let named = |path: &[u8]| {
+            if path.starts_with(b"/") {
+                return path.to_vec();
+            }
+            let root = root.as_os_str().as_encoded_bytes();
+            let root = root.strip_suffix(b"/").unwrap_or(root);
+            [root, b"/", path].concat()
+        };
+        for (path, content) in report.manifest.iter() {
+            self.kept.file(named(path), content.clone());
+        }
+        for problem in &report.problems {
+            self.kept.problem(&named(&problem.path), &problem.reason);
+        }
     }
 
     /// Everything below a path of this machine.
@@ -181,6 +233,7 @@ impl Gatherer<'_> {
             None => hashing::digest_tree(path, &options)?,
         };
         say_access_times(path, &report);
+        self.keep_tree(path, &report);
         Ok(report)
     }
 
@@ -201,7 +254,8 @@ impl Gatherer<'_> {
         word: &str,
         take: &mut dyn FnMut(&dyn FileSystem, &str, Digested),
     ) -> Result<(String, Vec<Problem>), Failure> {
-        let found = self.reading.find(word, self.guard)?;
+        let mut found = self.reading.find(word, self.guard)?;
+        self.kept.inputs(std::mem::take(&mut found.inputs));
         let fs = &*found.tree.fs;
         let address = found.tree.address.clone();
         let mut problems = fs.problems().to_vec();
@@ -215,6 +269,9 @@ impl Gatherer<'_> {
                 Problem::new(ProblemKind::Io, Place::Path(path.clone()), text)
             });
             problems.extend(holes.chain(one.problem.clone()));
+            if let Some(content) = content(fs, &one) {
+                self.kept.file([address.as_bytes(), b":", &one.visit.path.0].concat(), content);
+            }
             take(fs, &address, one);
         };
         let metadata = fs.metadata(found.node)?;
@@ -229,6 +286,9 @@ impl Gatherer<'_> {
             Vec::new()
         };
         problems.extend(met);
+        for problem in &problems {
+            self.kept.problem(address.as_bytes(), &problem.to_string());
+        }
         Ok((address, problems))
     }
 

@@ -8,6 +8,7 @@ use hashing::{Algorithm, Content, Digests, KnownSet};
 use serde::Serialize;
 
 use super::gather::Gathered;
+use super::kept::Kept;
 use super::show::Output;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -124,12 +125,19 @@ impl Sets {
     ///
     /// # Errors
     /// If a set cannot be read or the output not written.
-    pub(super) fn judge(&self, gathered: &Gathered, out: &Output<'_>) -> Result<Exit, Failure> {
+    pub(super) fn judge(
+        &self,
+        gathered: &Gathered,
+        out: &Output<'_>,
+        kept: &Kept<'_>,
+    ) -> Result<Exit, Failure> {
         let mut count = Count::default();
+        let mut named = Vec::new();
         for (path, content) in gathered.manifest.iter() {
             let Content::File { digests, .. } = content else { continue };
             let word = if knows(&self.bad, digests)? {
                 count.bad += 1;
+                named.push(format!("bad {}", hashing::escape_name(path)));
                 "bad"
             } else if knows(&self.good, digests)? {
                 count.good += 1;
@@ -148,19 +156,22 @@ impl Sets {
             })?;
         }
         gathered.say_problems();
+        let Count { bad, good, unknown } = count;
+        let sentence = format!("{bad} known bad, {good} known good, {unknown} not known");
         if out.format.is_json() {
             out.format.record("known-count", &count, String::new)?;
         } else {
-            let Count { bad, good, unknown } = count;
-            say(&format!("{bad} known bad, {good} known good, {unknown} not known"));
+            say(&sentence);
         }
-        Ok(if count.bad > 0 {
+        let exit = if bad > 0 {
             Exit::Findings
         } else if gathered.problems.is_empty() {
             self.exit
         } else {
             Exit::Partial
-        })
+        };
+        kept.concludes(exit, sentence, &named);
+        Ok(exit)
     }
 }
 

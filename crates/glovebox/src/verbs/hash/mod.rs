@@ -2,6 +2,7 @@
 
 mod check;
 mod gather;
+mod kept;
 mod known;
 mod show;
 
@@ -10,12 +11,16 @@ use std::path::PathBuf;
 
 use guard::Guard;
 use hashing::{Algorithm, Algorithms, Form};
+use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::Reading;
 use crate::output::Format;
+use crate::recording::recorded;
+use crate::session::Chosen;
 use gather::Gatherer;
+use kept::Kept;
 
 /// Compute digests of files, folders and disks, and check lists of them
 ///
@@ -63,6 +68,8 @@ pub(crate) struct Args {
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
     reading: Reading,
+    #[command(flatten)]
+    chosen: Chosen,
     #[command(flatten)]
     format: Format,
 }
@@ -144,13 +151,38 @@ impl Args {
     /// Computes them.
     ///
     /// # Errors
-    /// If the digest code fails its known answers, or a target or a list cannot be opened.
+    /// If the digest code fails its known answers, or a target or a list cannot be opened; and if the case in use cannot
+    /// take the act.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         if let Some(Action::Set(action)) = &self.action {
             return action.run();
         }
         hashing::self_test()?;
-        let guard = Guard::connect()?;
+        let arguments = json!({
+            "targets": self.targets,
+            "digests": self.algorithms().iter().collect::<Vec<_>>(),
+            "check": self.check,
+            "known_good": self.known_good,
+            "known_bad": self.known_bad,
+            "piece_bytes": self.piece,
+            "disk_in_image": self.disk,
+            "view": self.reading.view(),
+        });
+        recorded(&self.chosen, "hash", &arguments, |guard, act| {
+            let kept = Kept::new(act);
+            let result = self.compute(guard, &kept);
+            // What was computed before something failed was computed all the same.
+            let recorded = kept.record();
+            let exit = result?;
+            recorded?;
+            Ok(exit)
+        })
+    }
+
+    fn compute(&self, guard: &Guard, kept: &Kept<'_>) -> Result<Exit, Failure> {
+        for list in self.check.iter().chain(&self.known_good).chain(&self.known_bad) {
+            kept.compared_with(list)?;
+        }
         let sets = known::Sets::open(&self.known_good, &self.known_bad)?;
         let list = self.check.as_deref().map(|path| check::List::open(path, self.sums()));
         let list = list.transpose()?;
@@ -160,7 +192,8 @@ impl Args {
         }
         algorithms = sets.algorithms().fold(algorithms, Algorithms::with);
         let gatherer = Gatherer {
-            guard: &guard,
+            guard,
+            kept,
             reading: &self.reading,
             threads: self
                 .threads
@@ -176,7 +209,7 @@ impl Args {
         }
         if sets.is_asked() {
             let gathered = gatherer.all(&self.targets, gather::Naming::Whole)?;
-            return sets.judge(&gathered, &out);
+            return sets.judge(&gathered, &out, kept);
         }
         if self.form() == Form::Sum && self.piece.is_none() {
             return out.one_by_one(&gatherer, &self.targets);

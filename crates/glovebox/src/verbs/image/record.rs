@@ -128,10 +128,9 @@ fn copy_outputs(
             digests_of(path)
         };
         let name = place.item_name(path);
-        // A file that is not finished is told of, and not listed as one the case keeps as it is.
-        let name = if imaged.can_resume { format!("unfinished: {name}") } else { name };
         let facts = if number == 0 { facts.clone() } else { Value::Null };
-        recorded.outputs.push(Item { name, size_bytes: Some(file.len()), digests, facts });
+        let item = Item { name, size_bytes: Some(file.len()), digests, facts };
+        recorded.outputs.push(if imaged.can_resume { item.unfinished() } else { item });
     }
 }
 

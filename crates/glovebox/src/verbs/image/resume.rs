@@ -1,5 +1,6 @@
 //! `glovebox image resume`: goes on with an imaging that was interrupted.
 
+use casebook::{Item, Outcome, OutcomeKind};
 use guard::Guard;
 use imaging::{FileSource, ReadAt, Session};
 use serde_json::{Value, json};
@@ -65,14 +66,23 @@ impl Args {
         let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
         let input = source_item(&target, source.size_bytes());
         let who = acting::who(&case);
-        let session = Session::resume(&journal, working::workers())?;
-        let arguments: Value = json!({
-            "exhibit": place.name(),
-            "source": target.name,
-            "from_byte": session.start_bytes(),
-        });
+        let arguments: Value = json!({ "exhibit": place.name(), "source": target.name });
         let draft = acting::draft(&who, &guard, "image resume", arguments, vec![input.clone()])?;
         let act = case.begin(draft, &signer)?;
+        // The claim comes first: going on cuts off and adds to files the case has recorded.
+        let begun = act
+            .go_on_with(place.name())
+            .map_err(Failure::from)
+            .and_then(|()| Ok(Session::resume(&journal, working::workers())?));
+        let session = match begun {
+            Ok(session) => session,
+            Err(failure) => {
+                let outcome = Outcome::new(OutcomeKind::Failed, failure.text());
+                act.finish(acting::end(&guard, outcome))?;
+                return Err(failure);
+            }
+        };
+        let input = from_byte(input, session.start_bytes());
         let imaging = Imaging {
             guard: &guard,
             place: &place,
@@ -83,4 +93,13 @@ impl Args {
         };
         imaging.run(session, &source, act, &cancel)
     }
+}
+
+/// Where reading went on, as a fact of what was read.
+fn from_byte(mut input: Item, start_bytes: u64) -> Item {
+    match &mut input.facts {
+        Value::Object(facts) => drop(facts.insert("from_byte".to_owned(), json!(start_bytes))),
+        other => *other = json!({ "from_byte": start_bytes }),
+    }
+    input
 }
