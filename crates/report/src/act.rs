@@ -1,10 +1,12 @@
 //! An act as the report shows it, read tolerantly: a verb or field of another version is shown, never dropped.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use casebook::SignedAct;
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::{Moment, Text};
 
@@ -21,18 +23,69 @@ pub(crate) struct ActView {
     /// Its line in the list, from 1.
     pub(crate) line: u64,
     pub(crate) hash: String,
-    value: Value,
+    /// Bytes of the act.
+    pub(crate) size_bytes: usize,
+    /// What it says, by field; `None` where it cannot be read as JSON (nested too deeply, say): still
+    /// an act with a number and a hash.
+    values: Option<BTreeMap<String, Rc<Value>>>,
+}
+
+/// Fields shorter than this are parsed anew each time, longer ones than that are not kept.
+const REMEMBERED_BYTES: std::ops::Range<usize> = 48..65_536;
+const REMEMBERED_FIELDS: usize = 32;
+
+/// Takes acts apart. What an act says in the very words of the one before (its program, its machine,
+/// its disks' counters) is not parsed again.
+#[derive(Default)]
+pub(crate) struct ActReader {
+    last: BTreeMap<String, (String, Rc<Value>)>,
+}
+
+impl ActReader {
+    pub(crate) fn view(&mut self, line: u64, signed: &SignedAct) -> ActView {
+        let values = serde_json::from_slice::<BTreeMap<String, &RawValue>>(signed.act_bytes());
+        let values = values.ok().and_then(|fields| {
+            fields
+                .into_iter()
+                .map(|(name, raw)| self.value(&name, raw.get()).map(|value| (name, value)))
+                .collect()
+        });
+        let size_bytes = signed.act_bytes().len();
+        ActView { line, hash: signed.hash().to_owned(), size_bytes, values }
+    }
+
+    fn value(&mut self, name: &str, text: &str) -> Option<Rc<Value>> {
+        let parsed = || serde_json::from_str(text).ok().map(Rc::new);
+        if !REMEMBERED_BYTES.contains(&text.len()) {
+            return parsed();
+        }
+        match self.last.get_mut(name) {
+            Some((before, value)) if before == text => Some(Rc::clone(value)),
+            Some((before, value)) => {
+                *value = parsed()?;
+                text.clone_into(before);
+                Some(Rc::clone(value))
+            }
+            None => {
+                let value = parsed()?;
+                if self.last.len() < REMEMBERED_FIELDS {
+                    self.last.insert(name.to_owned(), (text.to_owned(), Rc::clone(&value)));
+                }
+                Some(value)
+            }
+        }
+    }
 }
 
 impl ActView {
-    pub(crate) fn new(line: u64, signed: &SignedAct) -> Self {
-        // What cannot be read as JSON (nested too deeply, say) still is an act with a number and a hash.
-        let value = serde_json::from_slice(signed.act_bytes()).unwrap_or(Value::Null);
-        Self { line, hash: signed.hash().to_owned(), value }
+    pub(crate) fn get(&self, field: &str) -> &Value {
+        self.values.as_ref().and_then(|values| values.get(field)).map_or(&Value::Null, |one| one)
     }
 
-    pub(crate) fn get(&self, field: &str) -> &Value {
-        self.value.get(field).unwrap_or(&Value::Null)
+    /// All of it, as an object of its own.
+    pub(crate) fn values(&self) -> Option<serde_json::Map<String, Value>> {
+        let values = self.values.as_ref()?;
+        Some(values.iter().map(|(name, value)| (name.clone(), Value::clone(value))).collect())
     }
 
     pub(crate) fn str(&self, field: &str) -> &str {
@@ -52,7 +105,7 @@ impl ActView {
     }
 
     pub(crate) fn is_readable(&self) -> bool {
-        self.value.is_object()
+        self.values.is_some()
     }
 }
 
@@ -195,33 +248,73 @@ pub struct Acts {
     pub first: Vec<ActLine>,
     /// The last ones, after those that are only counted.
     #[serde(skip)]
-    pub last: VecDeque<ActLine>,
+    pub last: Vec<ActLine>,
+}
+
+const OUTCOMES: [&str; 4] = ["done", "partial", "failed", "interrupted"];
+/// Larger acts are shortened at once instead of being kept as they are.
+const KEPT_WHOLE_BYTES: usize = 64 << 10;
+
+/// An act of the list's end, as long as it is not known whether it is among the last.
+enum Waiting {
+    View(ActView),
+    Line(Box<ActLine>),
+}
+
+/// The acts on their way into [`Acts`].
+#[derive(Default)]
+pub(crate) struct ActList {
+    acts: Acts,
+    last: VecDeque<Waiting>,
+}
+
+impl ActList {
+    pub(crate) fn take(&mut self, act: ActView) {
+        let acts = &mut self.acts;
+        acts.total = acts.total.saturating_add(1);
+        let word = act.get("outcome").get("result").and_then(Value::as_str).unwrap_or_default();
+        let result = if OUTCOMES.contains(&word) { word } else { "unknown" };
+        acts.count(act.str("verb"), result);
+        if acts.first.len() < KEPT_AT_EACH_END {
+            acts.first.push(ActLine::new(&act));
+            return;
+        }
+        if self.last.len() >= KEPT_AT_EACH_END {
+            self.last.pop_front();
+        }
+        let is_large = act.size_bytes > KEPT_WHOLE_BYTES;
+        self.last.push_back(if is_large {
+            Waiting::Line(Box::new(ActLine::new(&act)))
+        } else {
+            Waiting::View(act)
+        });
+    }
+
+    pub(crate) fn finish(mut self) -> Acts {
+        let lines = self.last.into_iter().map(|one| match one {
+            Waiting::View(act) => ActLine::new(&act),
+            Waiting::Line(line) => *line,
+        });
+        self.acts.last = lines.collect();
+        self.acts
+    }
 }
 
 impl Acts {
-    pub(crate) fn take(&mut self, act: &ActView) {
-        self.total = self.total.saturating_add(1);
-        let line = ActLine::new(act);
-        let verb = Text::new(act.str("verb")).plain();
+    fn count(&mut self, verb: &str, result: &str) {
+        let known = self.by_verb.get_mut(verb).and_then(|outcomes| outcomes.get_mut(result));
+        if let Some(count) = known {
+            *count = count.saturating_add(1);
+            return;
+        }
+        let verb = Text::new(verb).plain();
         let verb = if self.by_verb.len() < VERBS_AT_MOST || self.by_verb.contains_key(&verb) {
             verb
         } else {
             "(other verbs)".to_owned()
         };
-        let result = match line.result.raw() {
-            known @ ("done" | "partial" | "failed" | "interrupted") => known,
-            _ => "unknown",
-        };
         let count = self.by_verb.entry(verb).or_default().entry(result.to_owned()).or_default();
         *count = count.saturating_add(1);
-        if self.first.len() < KEPT_AT_EACH_END {
-            self.first.push(line);
-        } else {
-            if self.last.len() >= KEPT_AT_EACH_END {
-                self.last.pop_front();
-            }
-            self.last.push_back(line);
-        }
     }
 
     /// Acts that are counted and not listed.

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::act::{ActView, shown};
+use crate::act::{ActReader, ActView, shown};
 use crate::inert::JsonGate;
 use crate::{Error, Exhibit, ExhibitFile, Moment, Report, Text};
 
@@ -35,8 +35,9 @@ pub fn case_uco(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
             exhibits_of.entry(act).or_default().push(exhibit);
         }
     }
-    for (line, signed) in (1_u64..).zip(casebook::read_acts(&report.folder)?) {
-        let act = ActView::new(line, &signed);
+    let mut reader = ActReader::default();
+    for (line, signed) in (1_u64..).zip(casebook::acts(&report.folder)?) {
+        let act = reader.view(line, &signed?);
         let exhibits = exhibits_of.get(&line).map_or(&[][..], Vec::as_slice);
         action(&mut graph, &act, exhibits, &mut seen)?;
     }

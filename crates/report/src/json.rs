@@ -50,7 +50,8 @@ pub fn json(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
         }
     }
     gate.write_all(b"],\n\"acts\":[")?;
-    for (number, signed) in (1_u64..).zip(casebook::read_acts(&report.folder)?) {
+    for (number, signed) in (1_u64..).zip(casebook::acts(&report.folder)?) {
+        let signed = signed?;
         let comma = if number > 1 { ",\n" } else { "\n" };
         write!(gate, "{comma}{{\"number\":{number},\"hash\":\"{}\",\"act\":", signed.hash())?;
         gate.write_all(signed.act_bytes())?;

@@ -24,6 +24,7 @@
 mod act;
 mod case_uco;
 mod coverage;
+mod custody;
 mod disks;
 mod error;
 mod findings;
@@ -44,6 +45,7 @@ mod words;
 pub use act::{ActLine, Acts};
 pub use case_uco::case_uco;
 pub use coverage::{Coverage, Examined, NotReached};
+pub use custody::{Called, Custody, Sealing};
 pub use disks::{Change, DiskProof, DiskVerdict};
 pub use error::Error;
 pub use findings::{Finding, Findings, RuleGroup, Severity};

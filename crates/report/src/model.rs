@@ -8,7 +8,8 @@ use casebook::{Verification, VerifyOptions};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::act::{ActView, Acts, fields, shown};
+use crate::act::{ActList, ActReader, ActView, Acts, fields, shown};
+use crate::custody::{Custody, CustodyActs};
 use crate::disks::Disks;
 use crate::scan::{Passed, scan};
 use crate::spans::{ClockSteps, Spans};
@@ -84,6 +85,11 @@ pub struct ExhibitFile {
     pub act: u64,
     /// Verification found that it is not what the act says.
     pub does_not_hold: bool,
+    /// The act did not finish it.
+    pub is_unfinished: bool,
+    /// Its name as verification states it.
+    #[serde(skip)]
+    pub(crate) place: String,
 }
 
 /// Everything a report shows.
@@ -111,6 +117,8 @@ pub struct Report {
     pub exhibit_files_left_out: u64,
     /// What the kernel counted on each disk.
     pub disks: Disks,
+    /// Who held the exhibits, whom to call, who sealed the case.
+    pub custody: Custody,
     /// What people wrote.
     pub people: People,
     /// The acts.
@@ -137,32 +145,43 @@ impl Report {
     /// Only when there is no case or its list of acts cannot be opened. A case that does not hold gives a report.
     pub fn read(named: &Path, options: &VerifyOptions) -> Result<Self, Error> {
         let folder = source::case_folder(named);
-        let verified = casebook::verify(&folder, options)?;
-        Self::of(&folder, options, &verified)
+        // Verifying and reading take nothing from each other but the verdict, which is put in at the end.
+        let (verified, read) = if options.threads.get() == 1 {
+            (casebook::verify(&folder, options), Self::of(&folder, options))
+        } else {
+            std::thread::scope(|scope| {
+                let verifying = scope.spawn(|| casebook::verify(&folder, options));
+                let read = Self::of(&folder, options);
+                // A thread that died proves nothing: once more, here.
+                let again = |_| casebook::verify(&folder, options);
+                (verifying.join().unwrap_or_else(again), read)
+            })
+        };
+        let (verified, mut report) = (verified?, read?);
+        report.judge(&verified);
+        report.custody.bag_sha256 = source::bag_sha256(named, &folder);
+        Ok(report)
     }
 
-    fn of(folder: &Path, options: &VerifyOptions, verified: &Verification) -> Result<Self, Error> {
+    /// Everything but the verdict.
+    fn of(folder: &Path, options: &VerifyOptions) -> Result<Self, Error> {
         let status = casebook::status(folder)?;
-        let mut report = Self::empty(folder, options, verified, &status.info);
-        let mut acts_begun = Vec::new();
-        let mut exhibits = ExhibitList::new(verified);
-        for (line, signed) in (1_u64..).zip(casebook::read_acts(folder)?) {
-            let act = ActView::new(line, &signed);
+        let mut report = Self::empty(folder, options, &status.info);
+        let (mut acts_begun, mut exhibits) = (Vec::new(), ExhibitList::default());
+        let (mut acts, mut custody) = (ActList::default(), CustodyActs::default());
+        let mut reader = ActReader::default();
+        for (line, signed) in (1_u64..).zip(casebook::acts(folder)?) {
+            let act = reader.view(line, &signed?);
             report.take(&act);
+            custody.take(&act);
             exhibits.take(&act, &mut report.finding_files);
             if acts_begun.len() < ACT_TIMES_AT_MOST {
                 acts_begun.extend(act.moment("started"));
             }
+            acts.take(act);
         }
-        if report.acts.total < verified.acts {
-            let (read, all) = (report.acts.total, verified.acts);
-            report.coverage.missed(
-                0,
-                &format!(
-                    "{read} of {all} acts can be read; the others follow one that is not whole"
-                ),
-            );
-        }
+        report.acts = acts.finish();
+        report.custody = custody.finish(status.sealed_by);
         (report.exhibits, report.exhibit_files_left_out) = exhibits.finish();
         for open in &status.open {
             report.coverage.missed(0, &format!("an act has begun and not ended: {open:?}"));
@@ -185,12 +204,8 @@ impl Report {
         Ok(report)
     }
 
-    fn empty(
-        folder: &Path,
-        options: &VerifyOptions,
-        verified: &Verification,
-        info: &casebook::CaseInfo,
-    ) -> Self {
+    /// Puts in what verification found.
+    fn judge(&mut self, verified: &Verification) {
         let bounded = |problems: &[casebook::Problem]| {
             problems
                 .iter()
@@ -198,22 +213,53 @@ impl Report {
                 .map(|problem| Text::new(&problem.to_string()))
                 .collect()
         };
+        self.case.public_key.clone_from(&verified.public_key);
+        self.case.head.clone_from(&verified.head);
+        let verdict = &mut self.verdict;
+        verdict.holds = verified.holds();
+        (verdict.acts, verdict.exhibit_files) = (verified.acts, verified.exhibit_files);
+        verdict.problems = bounded(&verified.problems);
+        verdict.problems_in_all = verified.problems.len();
+        verdict.interruptions = bounded(&verified.interruptions);
+        let bad: BTreeSet<&str> = verified
+            .problems
+            .iter()
+            .filter_map(|problem| match &problem.place {
+                casebook::Place::Exhibit(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
+        for file in self.exhibits.iter_mut().flat_map(|exhibit| &mut exhibit.files) {
+            file.does_not_hold = bad.contains(file.place.as_str());
+        }
+        if self.acts.total < verified.acts {
+            let (read, all) = (self.acts.total, verified.acts);
+            self.coverage.missed(
+                0,
+                &format!(
+                    "{read} of {all} acts can be read; the others follow one that is not whole"
+                ),
+            );
+        }
+    }
+
+    fn empty(folder: &Path, options: &VerifyOptions, info: &casebook::CaseInfo) -> Self {
         Self {
             case: CaseFacts {
                 id: Text::new(&info.id),
                 name: Text::new(&info.name),
                 examiner: Text::new(&info.examiner),
                 created: Text::new(info.created.as_str()),
-                public_key: verified.public_key.clone(),
-                head: verified.head.clone(),
+                public_key: String::new(),
+                head: String::new(),
             },
             verdict: Verdict {
-                holds: verified.holds(),
-                acts: verified.acts,
-                exhibit_files: verified.exhibit_files,
-                problems: bounded(&verified.problems),
-                problems_in_all: verified.problems.len(),
-                interruptions: bounded(&verified.interruptions),
+                holds: false,
+                acts: 0,
+                exhibit_files: 0,
+                problems: Vec::new(),
+                problems_in_all: 0,
+                interruptions: Vec::new(),
                 key_compared: options.expected_key.is_some(),
                 head_compared: options.expected_head.is_some(),
             },
@@ -226,6 +272,7 @@ impl Report {
             exhibits: Vec::new(),
             exhibit_files_left_out: 0,
             disks: Disks::default(),
+            custody: Custody::default(),
             people: People::default(),
             acts: Acts::default(),
             tools: Spans::default(),
@@ -244,7 +291,6 @@ impl Report {
         self.disks.take(act);
         self.people.take(act);
         self.coverage.take(act);
-        self.acts.take(act);
     }
 
     fn read_findings(&mut self, marks: &mut Vec<Mark>) {
@@ -299,23 +345,24 @@ impl Report {
 }
 
 /// Exhibits gathered from what acts say they wrote.
+#[derive(Default)]
 struct ExhibitList {
-    bad: BTreeSet<String>,
     map: BTreeMap<String, Exhibit>,
     files: usize,
     left_out: u64,
 }
 
 impl ExhibitList {
-    fn new(verified: &Verification) -> Self {
-        let bad = verified.problems.iter().filter_map(|problem| match &problem.place {
-            casebook::Place::Exhibit(name) => Some(name.clone()),
-            _ => None,
-        });
-        Self { bad: bad.collect(), map: BTreeMap::new(), files: 0, left_out: 0 }
-    }
-
     fn take(&mut self, act: &ActView, finding_files: &mut Vec<(u64, String)>) {
+        // What was not finished then is told by the act that went on with it.
+        for exhibit in act.list("continued").iter().filter_map(Value::as_str) {
+            if let Some(exhibit) = self.map.get_mut(exhibit) {
+                let before = exhibit.files.len();
+                exhibit.files.retain(|file| !file.is_unfinished);
+                let gone = before.saturating_sub(exhibit.files.len());
+                self.files = self.files.saturating_sub(gone);
+            }
+        }
         for item in act.list("outputs") {
             let name = item.get("name").and_then(Value::as_str).unwrap_or_default();
             let Some(rest) = name.strip_prefix("exhibits/") else { continue };
@@ -338,7 +385,9 @@ impl ExhibitList {
                 digests: fields(item.get("digests").unwrap_or(&Value::Null)),
                 facts: fields(item.get("facts").unwrap_or(&Value::Null)),
                 act: act.line,
-                does_not_hold: self.bad.contains(&hashing::escape_name(name.as_bytes())),
+                does_not_hold: false,
+                is_unfinished: item.pointer("/facts/unfinished") == Some(&Value::Bool(true)),
+                place: hashing::escape_name(name.as_bytes()),
             });
         }
     }

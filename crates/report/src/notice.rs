@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Write};
 
 use serde_json::Value;
 
-use crate::act::ActView;
+use crate::act::ActReader;
 use crate::inert::plain;
 use crate::model::LONG_ARRAYS;
 use crate::scan::{Passed, scan};
@@ -95,8 +95,9 @@ impl Notice {
                 io::Result::Ok(())
             })?;
         }
-        for (line, signed) in (1_u64..).zip(casebook::read_acts(&report.folder)?) {
-            let act = ActView::new(line, &signed);
+        let mut reader = ActReader::default();
+        for (line, signed) in (1_u64..).zip(casebook::acts(&report.folder)?) {
+            let act = reader.view(line, &signed?);
             if act.str("verb").starts_with("case note") {
                 let when = act
                     .get("arguments")

@@ -3,6 +3,8 @@
 //! Told by the verb and by the fields a note carries; everything an act says is shown by its own name, so that a
 //! field added later shows without a change here.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -49,6 +51,15 @@ impl Entries {
         if self.list.len() < ENTRIES_AT_MOST {
             self.list.push(entry);
         }
+    }
+
+    /// Those that are not told elsewhere.
+    pub(crate) fn without(&self, told: &BTreeSet<u64>) -> Self {
+        let list: Vec<Entry> =
+            self.list.iter().filter(|entry| !told.contains(&entry.act)).cloned().collect();
+        let gone = self.list.len().saturating_sub(list.len());
+        let total = self.total.saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX));
+        Self { list, total }
     }
 
     /// How many are not listed.

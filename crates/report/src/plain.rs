@@ -32,6 +32,7 @@ pub fn text(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
             shown(&case.created)
         ),
     )?;
+    page.fold(2, &format!("sealed: {}", words::sealing(&report.custody)))?;
     page.fold(2, &format!("public key {}", case.public_key))?;
     page.fold(2, &format!("head {}", case.head))?;
     page.line("")?;
@@ -54,13 +55,10 @@ pub fn text(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
     times(&mut page, report)?;
     exhibits(&mut page, report)?;
     disks(&mut page, report)?;
+    custody(&mut page, report)?;
+    calls(&mut page, report)?;
     let people = &report.people;
-    for (heading, list) in [
-        ("7. CHAIN OF CUSTODY", &people.custody),
-        ("8. CONTACTS", &people.contacts),
-        ("9. NOTES", &people.notes),
-        ("   ATTACHMENTS", &people.attachments),
-    ] {
+    for (heading, list) in [("9. NOTES", &people.notes), ("   ATTACHMENTS", &people.attachments)] {
         page.heading(heading)?;
         entries(&mut page, list)?;
     }
@@ -323,6 +321,77 @@ fn disks(page: &mut Plain<'_>, report: &Report) -> io::Result<()> {
         }
     }
     page.more(report.disks.left_out)
+}
+
+fn custody(page: &mut Plain<'_>, report: &Report) -> io::Result<()> {
+    page.heading("7. CHAIN OF CUSTODY")?;
+    let text = |text: &str| shown(&Text::new(text));
+    let custody = &report.custody;
+    for chain in custody.chains.iter().take(LISTED) {
+        let holder = text(chain.holder().unwrap_or("not recorded"));
+        page.fold(2, &format!("- {}, held now by {holder}", text(&chain.exhibit)))?;
+        if let (Some(act), Some(who)) = (chain.made_by_act, &chain.made_by) {
+            let when = chain.made.as_ref().map_or("", |time| time.as_str());
+            page.fold(4, &format!("made {when} by {} (act {act})", text(who)))?;
+        }
+        for link in &chain.links {
+            let one = &link.hand_over;
+            let mut line = format!(
+                "{}: {} to {} (act {})",
+                one.when,
+                text(&one.from),
+                text(&one.to),
+                link.act
+            );
+            let seals = one.seals.join(", ");
+            for (name, value) in [
+                ("where", one.place.as_str()),
+                ("purpose", &one.purpose),
+                ("condition", &one.condition),
+                ("seals", &seals),
+                ("witness", one.witness.as_deref().unwrap_or_default()),
+            ] {
+                if !value.is_empty() {
+                    line.push_str(&format!("; {name}: {}", text(value)));
+                }
+            }
+            page.fold(4, &line)?;
+        }
+        for gap in &chain.gaps {
+            page.fold(4, &format!("DOES NOT FIT: {}", text(gap)))?;
+        }
+    }
+    page.more(size_of(custody.chains.len().saturating_sub(LISTED)))?;
+    page.more(custody.left_out)?;
+    let rest = report.people.custody.without(&custody.told);
+    if rest.total > 0 || custody.chains.is_empty() { entries(page, &rest) } else { Ok(()) }
+}
+
+fn calls(page: &mut Plain<'_>, report: &Report) -> io::Result<()> {
+    page.heading("8. CONTACTS")?;
+    let text = |text: &str| shown(&Text::new(text));
+    let calls = &report.custody.calls;
+    for call in calls.iter().take(LISTED) {
+        let one = &call.contact;
+        let mut line = format!("- {}", text(&one.name));
+        for (name, value) in [
+            ("role", one.role.clone().unwrap_or_default()),
+            ("team", one.team.clone().unwrap_or_default()),
+            ("of", one.organisation.clone().unwrap_or_default()),
+            ("telephone", one.phones.join(", ")),
+            ("mail", one.emails.join(", ")),
+            ("keys", one.keys.join(", ")),
+            ("note", one.note.clone().unwrap_or_default()),
+        ] {
+            if !value.is_empty() {
+                line.push_str(&format!("; {name} {}", text(&value)));
+            }
+        }
+        page.fold(call.depth.min(10).saturating_mul(2).saturating_add(2), &line)?;
+    }
+    page.more(size_of(calls.len().saturating_sub(LISTED)))?;
+    let rest = report.people.contacts.without(&report.custody.told);
+    if rest.total > 0 || calls.is_empty() { entries(page, &rest) } else { Ok(()) }
 }
 
 fn entries(page: &mut Plain<'_>, entries: &Entries) -> io::Result<()> {

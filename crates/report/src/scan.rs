@@ -76,6 +76,13 @@ impl Scanner<'_> {
     ) -> io::Result<()> {
         let mut left = chunk;
         while let Some((&byte, after)) = left.split_first() {
+            if self.array.is_some() {
+                let rest = self.element_part(left);
+                if rest.len() < left.len() {
+                    left = rest;
+                    continue;
+                }
+            }
             if self.in_string {
                 left = self.string_part(left, each)?;
                 continue;
@@ -105,6 +112,38 @@ impl Scanner<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes as much of an element as there is, in one go; gives what is left. It stops before what ends the element,
+    /// the array or the line, which is not for it to judge.
+    fn element_part<'b>(&mut self, chunk: &'b [u8]) -> &'b [u8] {
+        let (mut in_string, mut escaped, mut depth) = (self.in_string, self.escaped, self.depth);
+        let ends = |byte: &u8| {
+            if in_string {
+                match byte {
+                    b'\n' => return true,
+                    _ if escaped => escaped = false,
+                    b'\\' => escaped = true,
+                    b'"' => in_string = false,
+                    _ => {}
+                }
+                return false;
+            }
+            match byte {
+                b'"' => in_string = true,
+                b'{' | b'[' => depth = depth.saturating_add(1),
+                b'}' | b']' | b',' if depth == IN_ARRAY => return true,
+                b'}' | b']' => depth = depth.saturating_sub(1),
+                b'\n' => return true,
+                _ => {}
+            }
+            false
+        };
+        let end = chunk.iter().position(ends).unwrap_or(chunk.len());
+        let (part, left) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
+        (self.in_string, self.escaped, self.depth) = (in_string, escaped, depth);
+        self.push(part);
+        left
     }
 
     /// Takes the part of a string up to the next byte that matters; gives what is left.
@@ -202,8 +241,8 @@ impl Scanner<'_> {
             each(Passed::Trouble(format!(
                 "line {line} holds an element longer than {ELEMENT_BYTES_AT_MOST} bytes"
             )))?;
-        } else if let (Some(array), false) = (self.array, self.element.is_empty()) {
-            each(Passed::Element(array, &self.element))?;
+        } else if let (Some(array), element @ [_, ..]) = (self.array, self.element.trim_ascii()) {
+            each(Passed::Element(array, element))?;
         }
         self.element.clear();
         self.element_lost = false;

@@ -16,6 +16,18 @@ pub(crate) fn case_folder(named: &Path) -> PathBuf {
     }
 }
 
+/// SHA-256 of the manifest of tag files of the bag that holds the case: the bag's identity. `None` where the case
+/// lies in no bag.
+pub(crate) fn bag_sha256(named: &Path, case: &Path) -> Option<String> {
+    if named == case {
+        return None;
+    }
+    let manifest = named.join("tagmanifest-sha256.txt");
+    let is_file = fs::symlink_metadata(&manifest).is_ok_and(|found| found.is_file());
+    let digest = is_file.then(|| hashing::digest_file(&manifest, &hashing::Algorithms::sha256()));
+    digest?.ok().map(|(digests, _)| digests.sha256_hex())
+}
+
 /// A regular file below `exhibits/`, by the name an act gives it.
 pub(crate) fn exhibit_file(case: &Path, name: &str) -> Result<File, String> {
     let parts: Vec<&str> = name.split('/').collect();

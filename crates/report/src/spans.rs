@@ -1,5 +1,7 @@
 //! What stays the same over many acts (host, clock, tool), told once with the acts it holds for.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -8,6 +10,9 @@ use crate::act::{ActView, fields};
 
 /// Different values kept; a tampered case could give each act another.
 const SPANS_AT_MOST: usize = 100;
+
+/// Time since start, which acts state beside the facts of their machine.
+const CLOCK_READING: &str = "since_boot_ms";
 
 /// One value and the acts that state it.
 #[derive(Debug, Clone, Serialize)]
@@ -43,7 +48,13 @@ pub struct Spans {
 
 impl Spans {
     pub(crate) fn take(&mut self, act: &ActView, field: &str) {
-        let value = act.get(field);
+        let mut value = Cow::Borrowed(act.get(field));
+        // A reading of a clock, other in each act: it tells nothing of the machine.
+        if value.get(CLOCK_READING).is_some()
+            && let Some(fields) = value.to_mut().as_object_mut()
+        {
+            fields.remove(CLOCK_READING);
+        }
         // Looked for from the end: the next act nearly always states what the last one did.
         let has_room = self.list.len() < SPANS_AT_MOST;
         match self.list.iter_mut().rev().find(|span| span.value == *value) {
@@ -52,11 +63,11 @@ impl Spans {
                 span.acts = span.acts.saturating_add(1);
             }
             None if has_room => self.list.push(Span {
-                fields: fields(value),
+                fields: fields(&value),
                 first_act: act.line,
                 last_act: act.line,
                 acts: 1,
-                value: value.clone(),
+                value: value.into_owned(),
             }),
             None => self.acts_left_out = self.acts_left_out.saturating_add(1),
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{DiskProof, DiskVerdict, Report, Severity, Text};
+use crate::{Custody, DiskProof, DiskVerdict, Report, Severity, Text};
 
 /// How a statement is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -149,6 +149,18 @@ pub(crate) fn disk_verdict(disk: &DiskProof) -> &'static str {
         DiskVerdict::Untouched => "locked; nothing written",
         DiskVerdict::Unlocked => "unlocked by the examiner",
     }
+}
+
+/// Whether the case is sealed: when, by whom, and which bag this was read from.
+pub(crate) fn sealing(custody: &Custody) -> String {
+    let mut text = match &custody.sealing {
+        None => "not sealed: acts can still be added".to_owned(),
+        Some(one) => format!("by act {}, {}, by {}", one.act, one.when.plain(), one.who.plain()),
+    };
+    if let Some(digest) = &custody.bag_sha256 {
+        text.push_str(&format!("; read from a bag whose sha256 is {digest}"));
+    }
+    text
 }
 
 /// How a reader can check the case without this program.

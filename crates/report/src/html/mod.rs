@@ -16,7 +16,7 @@ pub(crate) use examined::clock_sentence;
 use std::io::Write;
 
 use crate::words::{self, Statement};
-use crate::{Error, Report};
+use crate::{Error, Report, Text};
 use page::Page;
 
 pub(crate) const STYLE: &str = include_str!("style.css");
@@ -105,6 +105,9 @@ fn meta(page: &mut Page<'_>, report: &Report) -> std::io::Result<()> {
         page.shown(value)?;
         page.raw("</dd></div>")?;
     }
+    page.raw("<div class=\"wide\"><dt>Sealed</dt><dd>")?;
+    page.shown(&Text::new(&words::sealing(&report.custody)))?;
+    page.raw("</dd></div>")?;
     for (name, value) in [
         ("Public key of the case", &case.public_key),
         ("Head: SHA-256 of the last act", &case.head),

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use casebook::custody::Chain;
+
 use super::page::Page;
 use crate::act::ActLine;
 use crate::people::Entries;
@@ -10,21 +12,138 @@ use crate::{Report, Text};
 
 pub(super) fn custody(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
     page.paragraph("Every hand-over of an exhibit: from whom to whom, where, when.")?;
-    entries(
-        page,
-        "Hand-overs",
-        &report.people.custody,
-        "No hand-over is recorded: the exhibits have stayed with the examiner.",
-    )
+    let chains = &report.custody.chains;
+    if !chains.is_empty() {
+        let heads = ["Exhibit", "Made", "Hand-overs", "Held now by", "What does not fit"];
+        let mut table = page.table("Chains of custody", &heads)?;
+        for chain in chains.iter().take(CHAINS_AT_MOST) {
+            table.cell(page, |page| page.code(&Text::new(&chain.exhibit)))?;
+            table.cell(page, |page| made(page, chain))?;
+            table.cell(page, |page| hand_overs(page, chain))?;
+            let holder = Text::new(chain.holder().unwrap_or("not recorded"));
+            table.cell(page, |page| page.shown(&holder))?;
+            table.cell(page, |page| gaps(page, chain))?;
+        }
+        page.end_table()?;
+        more(page, chains.len().saturating_sub(CHAINS_AT_MOST), "further exhibit")?;
+    }
+    more(page, usize::try_from(report.custody.left_out).unwrap_or(usize::MAX), "further act")?;
+    // What the casebook cannot follow is shown as it stands.
+    let none = if chains.iter().all(|chain| chain.links.is_empty()) {
+        "No hand-over is recorded: the exhibits have stayed with the examiner."
+    } else {
+        ""
+    };
+    let rest = report.people.custody.without(&report.custody.told);
+    entries(page, "Further records of custody", &rest, none)
+}
+
+const CHAINS_AT_MOST: usize = 2000;
+
+fn made(page: &mut Page<'_>, chain: &Chain) -> io::Result<()> {
+    let Some(act) = chain.made_by_act else { return page.raw("no act made it") };
+    page.raw(&format!("act {act}<br>"))?;
+    page.shown(&Text::new(chain.made.as_ref().map_or("", |time| time.as_str())))?;
+    page.raw("<br>")?;
+    page.shown(&Text::new(chain.made_by.as_deref().unwrap_or_default()))
+}
+
+fn hand_overs(page: &mut Page<'_>, chain: &Chain) -> io::Result<()> {
+    if chain.links.is_empty() {
+        return page.raw("none");
+    }
+    page.raw("<ol>")?;
+    for link in &chain.links {
+        let one = &link.hand_over;
+        page.raw("<li>")?;
+        page.shown(&Text::new(&one.from))?;
+        page.raw(" to ")?;
+        page.shown(&Text::new(&one.to))?;
+        let mut said: Vec<(Text, Text)> = [
+            ("when", one.when.as_str()),
+            ("where", &one.place),
+            ("purpose", &one.purpose),
+            ("condition", &one.condition),
+            ("seals", &one.seals.join(", ")),
+            ("witness", one.witness.as_deref().unwrap_or_default()),
+        ]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (Text::new(name), Text::new(value)))
+        .collect();
+        said.push((Text::new("act"), Text::new(&link.act.to_string())));
+        page.pairs(&said)?;
+        page.raw("</li>")?;
+    }
+    page.raw("</ol>")
+}
+
+fn gaps(page: &mut Page<'_>, chain: &Chain) -> io::Result<()> {
+    if chain.gaps.is_empty() {
+        return page.raw("nothing");
+    }
+    for gap in &chain.gaps {
+        page.raw("<strong class=\"bad\">")?;
+        page.shown(&Text::new(gap))?;
+        page.raw("</strong> ")?;
+    }
+    Ok(())
+}
+
+fn more(page: &mut Page<'_>, more: usize, thing: &str) -> io::Result<()> {
+    match more {
+        0 => Ok(()),
+        more => page.paragraph(&format!(
+            "{} not listed; they stand in the acts, which the JSON report holds in full.",
+            count(size_of(more), thing)
+        )),
+    }
 }
 
 pub(super) fn contacts(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
-    entries(
-        page,
-        "Contacts, and who was told what",
-        &report.people.contacts,
-        "No contact is recorded.",
-    )
+    let calls = &report.custody.calls;
+    if !calls.is_empty() {
+        let heads = ["Name", "Called by", "Role", "How to reach", "Keys", "Note"];
+        let mut table = page.table("Whom to call, in order", &heads)?;
+        for call in calls.iter().take(CHAINS_AT_MOST) {
+            let one = &call.contact;
+            table.cell(page, |page| {
+                for _ in 0..call.depth.min(20) {
+                    page.raw("<span aria-hidden=\"true\">– </span>")?;
+                }
+                page.shown(&Text::new(&one.name))?;
+                let of = [&one.team, &one.organisation];
+                for part in of.into_iter().flatten() {
+                    page.raw("<br>")?;
+                    page.shown(&Text::new(part))?;
+                }
+                Ok(())
+            })?;
+            let first = one.called_by.as_deref().unwrap_or("called first");
+            table.cell(page, |page| page.shown(&Text::new(first)))?;
+            let role = one.role.as_deref().unwrap_or_default();
+            table.cell(page, |page| page.shown(&Text::new(role)))?;
+            let reach = [one.phones.join(", "), one.emails.join(", ")];
+            table.cell(page, |page| lines(page, &reach))?;
+            table.cell(page, |page| lines(page, &one.keys))?;
+            let note = one.note.as_deref().unwrap_or_default();
+            table.cell(page, |page| page.shown(&Text::new(note)))?;
+        }
+        page.end_table()?;
+        more(page, calls.len().saturating_sub(CHAINS_AT_MOST), "further contact")?;
+    }
+    let none = if calls.is_empty() { "No contact is recorded." } else { "" };
+    let rest = report.people.contacts.without(&report.custody.told);
+    entries(page, "Who was told what", &rest, none)
+}
+
+fn lines(page: &mut Page<'_>, lines: &[String]) -> io::Result<()> {
+    for line in lines.iter().filter(|line| !line.is_empty()) {
+        page.raw("<div>")?;
+        page.shown(&Text::new(line))?;
+        page.raw("</div>")?;
+    }
+    Ok(())
 }
 
 pub(super) fn lessons(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
@@ -42,7 +161,7 @@ pub(super) fn costs(page: &mut Page<'_>, report: &Report) -> io::Result<()> {
 
 fn entries(page: &mut Page<'_>, caption: &str, entries: &Entries, none: &str) -> io::Result<()> {
     if entries.list.is_empty() {
-        return page.paragraph(none);
+        return if none.is_empty() { Ok(()) } else { page.paragraph(none) };
     }
     let folded = entries.list.len() > 200;
     if folded {

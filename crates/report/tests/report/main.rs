@@ -2,6 +2,7 @@
 
 mod common;
 mod content;
+mod custody;
 mod inert;
 mod judged;
 mod page;
