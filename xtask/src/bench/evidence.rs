@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 use xshell::{Shell, cmd};
 
-use super::Args;
 use super::contest::{Contest, Rival};
+use super::{Args, Page, released};
 use crate::host::{self, Tool};
 use crate::{cache, files};
 
@@ -120,33 +120,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let mut million = walk(&MANY, &names, &ours, &image.made(&sh, &folder)?, at);
     million.aim = "less than 300 MiB at the peak";
     hold(million)?;
-    println!("{text}");
-    if args.record {
-        ensure!(args.percent == 100 && args.only.is_empty(), "only the whole is recorded");
-        record(&root, args.turns, &text)?;
-    }
-    Ok(())
+    let about = "Contestants took turns, the image lay in\nthe page cache. Only the ratios of one run count.";
+    args.tell(&root, Page { name: "evidence", title: "Reading evidence", about }, &text)
 }
 
 /// Our program as released, built where cargo puts it.
 fn built(sh: &Shell) -> Result<PathBuf> {
     cmd!(sh, "cargo build --release --package glovebox").run()?;
-    let folder =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    let ours = sh.current_dir().join(folder).join("release/glovebox");
+    let ours = released(&sh.current_dir(), "glovebox");
     ensure!(ours.exists(), "{} was not built", ours.display());
     Ok(ours)
-}
-
-fn record(root: &Path, turns: usize, text: &str) -> Result<()> {
-    let cores = std::thread::available_parallelism()?;
-    let head = format!(
-        "# Reading evidence\n\nMade by `cargo xtask bench evidence --turns {turns} --record` on {cores} cores; contestants took turns, the image lay in\nthe page cache. Only the ratios of one run count.\n",
-    );
-    let folder = root.join("docs/benchmarks");
-    files::make_folder(&folder)?;
-    let path = folder.join("evidence.md");
-    std::fs::write(&path, head + text).with_context(|| format!("writing {}", path.display()))
 }
 
 impl Image {

@@ -10,7 +10,11 @@ mod hashing;
 mod imaging;
 mod report;
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::files;
 
 /// What to measure.
 #[derive(clap::Subcommand)]
@@ -42,6 +46,45 @@ pub(crate) struct Args {
     /// Write the table into docs/benchmarks
     #[arg(long)]
     pub(crate) record: bool,
+}
+
+impl Args {
+    /// Shows the tables, and writes them into `docs/benchmarks` if that was asked for.
+    ///
+    /// # Errors
+    /// If less than the whole was measured and is to be recorded, or the page cannot be written.
+    pub(crate) fn tell(&self, root: &Path, page: Page<'_>, text: &str) -> Result<()> {
+        println!("{text}");
+        if !self.record {
+            return Ok(());
+        }
+        ensure!(self.percent == 100 && self.only.is_empty(), "only the whole is recorded");
+        let Page { name, title, about } = page;
+        let (turns, cores) = (self.turns, std::thread::available_parallelism()?);
+        let head = format!(
+            "# {title}\n\nMade by `cargo xtask bench {name} --turns {turns} --record` on {cores} cores. {about}\n"
+        );
+        let folder = root.join("docs/benchmarks");
+        files::make_folder(&folder)?;
+        let path = folder.join(format!("{name}.md"));
+        std::fs::write(&path, head + text).with_context(|| format!("writing {}", path.display()))
+    }
+}
+
+/// The page that tells of a benchmark.
+pub(crate) struct Page<'a> {
+    /// Of the benchmark and of the file.
+    pub(crate) name: &'a str,
+    pub(crate) title: &'a str,
+    /// What a reader must know of how it was measured.
+    pub(crate) about: &'a str,
+}
+
+/// Where cargo puts what it builds for release.
+pub(crate) fn released(root: &Path, program: &str) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root.join(target).join("release").join(program)
 }
 
 /// Runs the benchmark.
