@@ -292,3 +292,32 @@ for number, (method, data) in enumerate(packed.items()):
     aff4:compressionMethod <{method}> .
 """)
 PYTHON
+# Of the case: what age encrypts to the key of fuzz_targets/age.rs, bags as tar archives and by their manifests, contacts,
+# and lines of triage.
+mkdir -p corpus/age corpus/bag corpus/contacts corpus/findings
+recipient=$(echo AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG | age-keygen -y 2> /dev/null || true)
+if [ -n "$recipient" ]; then
+    printf '' | age -r "$recipient" > corpus/age/empty
+    seq 300 | age -r "$recipient" > corpus/age/short
+    head -c 65536 /dev/zero | age -r "$recipient" > corpus/age/chunk
+    seq 9 | age -r "$recipient" -r "$(age-keygen 2> /dev/null | age-keygen -y)" > corpus/age/two
+fi
+printf '%s' "${recipient:-age1}" > corpus/age/recipient
+mkdir -p "$work/bag/data/exhibits/001-x"
+printf 'BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n' > "$work/bag/bagit.txt"
+printf 'Payload-Oxum: 2.1\n' > "$work/bag/bag-info.txt"
+printf a > "$work/bag/data/exhibits/001-x/a"
+(cd "$work/bag" && sha256sum data/exhibits/001-x/a > manifest-sha256.txt && sha256sum bag-info.txt bagit.txt manifest-sha256.txt > tagmanifest-sha256.txt)
+for format in ustar posix; do
+    { printf '\000'; tar --format="$format" --sort=name -C "$work" -c bag; } > "corpus/bag/$format"
+done
+{
+    printf '\001'; printf a | sha256sum | sed 's,-,data/a,'; printf '\000'
+    (cd "$work/bag" && sha256sum bagit.txt); printf '\000a'
+} > corpus/bag/manifests
+printf '[[contact]]\nname = "a"\norder = 1\nphones = ["1"]\n[[contact]]\nname = "b"\ncalled_by = "a"\n[[contact]]\nname = "c"\ncalled_by = "c"\n' > corpus/contacts/tree
+cat > corpus/findings/lines <<'LINES'
+{"address":"sda:2","report":{"coverage":{"rules_skipped":["r"]},"findings":[{"finding_id":"1","rule":"GBX-0001","severity":"high","path":"/a","line":3,"times":{"modified":"2026-01-01T00:00:00Z","born":null},"mitre":["T1"]},{"rule":"GBX-0002","severity":"x"}],"problems":[{"a":1}],"system":{"hostname":"h"}}}
+{"address":"sda:3","report":{"findings":[],"problems":[]}}
+LINES
+printf '{"report":{"findings":[[[["\\u202e\\\\"]]],{"rule":"a","severity":"low"},7,"s"],"problems":["' > corpus/findings/half
