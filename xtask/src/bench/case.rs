@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let about = "The case lay in memory. Adding to a case follows the hashes and\nnumbers of all acts before it; the signatures are left to `case verify`.";
-    args.tell(&root, Page { name: "case", title: "A case of many acts", about }, &text)
+    args.tell(&root, &Page { name: "case", title: "A case of many acts", about }, &text)
 }
 
 fn contests(ours: &Path, folders: [&Path; 3], acts: &str) -> Result<Vec<Contest>> {

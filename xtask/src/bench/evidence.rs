@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     million.aim = "less than 300 MiB at the peak";
     hold(million)?;
     let about = "Contestants took turns, the image lay in\nthe page cache. Only the ratios of one run count.";
-    args.tell(&root, Page { name: "evidence", title: "Reading evidence", about }, &text)
+    args.tell(&root, &Page { name: "evidence", title: "Reading evidence", about }, &text)
 }
 
 /// Our program as released, built where cargo puts it.

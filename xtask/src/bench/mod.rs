@@ -53,7 +53,7 @@ impl Args {
     ///
     /// # Errors
     /// If less than the whole was measured and is to be recorded, or the page cannot be written.
-    pub(crate) fn tell(&self, root: &Path, page: Page<'_>, text: &str) -> Result<()> {
+    pub(crate) fn tell(&self, root: &Path, page: &Page<'_>, text: &str) -> Result<()> {
         println!("{text}");
         if !self.record {
             return Ok(());

@@ -59,5 +59,5 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
     }
     let about = "The case lay in memory. A report verifies the case while it\nreads it; both are timed together.";
-    args.tell(&root, Page { name: "report", title: "Reports of a large case", about }, &text)
+    args.tell(&root, &Page { name: "report", title: "Reports of a large case", about }, &text)
 }
