@@ -186,6 +186,13 @@ fn what_cannot_be_is_said_before_reading() {
     let (code, _, said) = bench.image(&["--format", "e01", "--split", "10K"]);
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("segments"), "{said}");
+    let (code, _, said) = bench.image(&["--format", "raw,aff4", "--skip-slow"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("aff4") && said.contains("image convert"), "{said}");
     let exhibit = bench.case().join("exhibits/001-disk");
     assert_eq!(std::fs::read_dir(exhibit).expect("the exhibit").count(), 0);
+    let (code, records, said) = bench.image(&["--skip-slow=5", "--read-timeout", "60"]);
+    assert_eq!(code, Some(0), "{said}");
+    let expected = hashing::digest_bytes(&bench.bytes, &hashing::Algorithms::sha256());
+    assert_eq!(imaged(&records)["digests"]["sha256"], expected.sha256_hex());
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use hashing::{Algorithms, Digests};
 
@@ -22,6 +23,8 @@ pub struct Plan {
     pub buffers: usize,
     /// How often a single bad sector is tried again.
     pub retries: u8,
+    /// Chunks that fail or take longer than this are left as holes of zeros and listed, and so is what lies behind them.
+    pub skip_slow: Option<Duration>,
     /// Whether zeros are written, for a [`Sink`].
     pub layout: Layout,
     /// Threads that compress.
@@ -40,6 +43,7 @@ impl Default for Plan {
             chunk_bytes: 1 << 20,
             buffers: 8,
             retries: 1,
+            skip_slow: None,
             layout: Layout::Plain,
             workers: NonZeroUsize::MIN,
             checkpoint_bytes: None,

@@ -18,12 +18,16 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    fn new(length: usize) -> Self {
+    pub(crate) fn new(length: usize) -> Self {
         let memory = vec![0; length.saturating_add(ALIGNMENT_BYTES)];
         // Over-allocating and starting inside needs no unsafe code; the Vec never grows, so the
         // address stays.
         let start = memory.as_ptr().align_offset(ALIGNMENT_BYTES).min(ALIGNMENT_BYTES);
         Self { memory, start, length }
+    }
+
+    pub(crate) fn length(&self) -> usize {
+        self.length
     }
 
     pub(crate) fn bytes(&self, length: usize) -> &[u8] {

@@ -7,13 +7,13 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::buffer::Chunk;
-use crate::{Encoded, Extent};
+use crate::{Encoded, Run};
 
 /// A chunk, and what becomes of it.
 pub(crate) struct Job {
     pub(crate) chunk: Chunk,
     /// Behind this chunk copies can be continued: what was found unreadable since the last such place.
-    pub(crate) checkpoint: Option<Vec<Extent>>,
+    pub(crate) checkpoint: Option<Vec<Run>>,
     places: Vec<Place>,
 }
 
@@ -32,7 +32,7 @@ enum State {
 }
 
 impl Job {
-    pub(crate) fn new(chunk: Chunk, checkpoint: Option<Vec<Extent>>, encodings: usize) -> Self {
+    pub(crate) fn new(chunk: Chunk, checkpoint: Option<Vec<Run>>, encodings: usize) -> Self {
         let places = std::iter::repeat_with(Place::default).take(encodings).collect();
         Self { chunk, checkpoint, places }
     }

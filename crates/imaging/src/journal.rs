@@ -4,6 +4,7 @@
 //! recognised and passed over. A line is written only when everything it speaks of was flushed on every copy. It carries
 //! the digests up to there, because what is found on a medium after a power cut has to be proved before it is built upon.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -15,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Acquisition, Checkpoint, Ending, Error, Extent, Extents, Flush, PieceDigest, Pieces, Plan,
-    Start,
+    Acquisition, Checkpoint, Ending, Error, Extent, Extents, Flush, LateChunk, PieceDigest, Pieces,
+    Plan, Run, Start, Unread,
 };
 
 /// Longest journal read: a checkpoint each 64 MiB of a hundred terabytes, and a few million unreadable places.
@@ -27,7 +28,7 @@ const SUM_DIGITS: usize = 16;
 /// What the threads of a pipeline tell about a place that all of them pass.
 pub(crate) enum Note {
     /// Everything before it was read.
-    Read { position_bytes: u64, mark: Mark, bad: Vec<Extent> },
+    Read { position_bytes: u64, mark: Mark, bad: Vec<Run> },
     /// One copy has everything before it.
     Written { copy: usize, position_bytes: u64, checkpoint: Checkpoint },
     /// One copy has failed and will say no more.
@@ -64,10 +65,18 @@ struct Line {
     position_bytes: u64,
     is_complete: bool,
     mark: Mark,
-    /// Offset and length of what was found unreadable since the line before.
-    bad: Vec<(u64, u64)>,
+    /// Offset, length and reason of what was not read since the line before.
+    bad: Vec<(u64, u64, Unread)>,
     /// What each copy needs to go on; null for one that failed.
     states: Vec<Option<Value>>,
+}
+
+/// Any line behind the first.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Step(Line),
+    Late(LateChunk),
 }
 
 /// What a journal says of the work it was kept for.
@@ -87,6 +96,8 @@ pub struct Reached {
     pub states: Vec<Option<Value>>,
     /// Digests of the pieces before it.
     pub pieces: Vec<PieceDigest>,
+    /// What was filled in later, by where it begins.
+    pub late: BTreeMap<u64, LateChunk>,
     hasher: String,
     piece_hasher: String,
     path: PathBuf,
@@ -164,11 +175,19 @@ impl Journal {
             bad: Extents::default(),
             states: Vec::new(),
             pieces: Vec::new(),
+            late: BTreeMap::new(),
             hasher: String::new(),
             piece_hasher: String::new(),
             path: path.to_path_buf(),
         };
-        while let Some(line) = lines.next::<Line>() {
+        while let Some(entry) = lines.next::<Entry>() {
+            let line = match entry {
+                Entry::Step(line) => line,
+                Entry::Late(chunk) => {
+                    reached.late.insert(chunk.offset_bytes, chunk);
+                    continue;
+                }
+            };
             if line.position_bytes < reached.position_bytes {
                 return Err(broken("it goes back"));
             }
@@ -179,8 +198,8 @@ impl Journal {
             reached.piece_hasher = line.mark.piece_hasher;
             reached.pieces.extend(line.mark.pieces);
             reached.states = line.states;
-            for (offset_bytes, length_bytes) in line.bad {
-                reached.bad.add(Extent { offset_bytes, length_bytes });
+            for (offset_bytes, length_bytes, why) in line.bad {
+                reached.bad.add(Run { extent: Extent { offset_bytes, length_bytes }, why });
             }
         }
         file.set_len(u64::try_from(lines.at).unwrap_or(0)).map_err(io("cutting back"))?;
@@ -203,6 +222,11 @@ impl Journal {
         self.file.sync_data()
     }
 
+    /// Notes what became of a chunk that was put off, after it was flushed in the copies.
+    pub(crate) fn note_late(&mut self, chunk: &LateChunk) -> io::Result<()> {
+        self.add(chunk)
+    }
+
     /// Notes where the work ended, after the copies were flushed.
     pub(crate) fn sealed(
         &mut self,
@@ -210,7 +234,7 @@ impl Journal {
         mark: Mark,
         states: Vec<Option<Value>>,
     ) -> io::Result<()> {
-        let bad = acquisition.bad.from(self.noted_bytes).map(pair).collect();
+        let bad = acquisition.bad.from(self.noted_bytes).map(entry).collect();
         self.add(&Line {
             position_bytes: acquisition.copied_bytes,
             is_complete: acquisition.ending == Ending::Complete,
@@ -221,8 +245,8 @@ impl Journal {
     }
 }
 
-fn pair(extent: Extent) -> (u64, u64) {
-    (extent.offset_bytes, extent.length_bytes)
+fn entry(run: Run) -> (u64, u64, Unread) {
+    (run.extent.offset_bytes, run.extent.length_bytes, run.why)
 }
 
 /// The first digits of a line's SHA-256.
@@ -289,7 +313,7 @@ pub(crate) fn keep(
                     let place = place(&mut pending, position_bytes, copies);
                     place.is_read = true;
                     place.line.mark = mark;
-                    place.line.bad = bad.into_iter().map(pair).collect();
+                    place.line.bad = bad.into_iter().map(entry).collect();
                 }
                 Note::Written { copy, position_bytes, checkpoint } => {
                     let place = place(&mut pending, position_bytes, copies);
@@ -343,7 +367,7 @@ fn place(pending: &mut Vec<Pending>, position_bytes: u64, copies: usize) -> &mut
 fn take(pending: &mut Vec<Pending>, index: usize) -> Option<Pending> {
     let mut earlier: Vec<Pending> = pending.drain(..=index).collect();
     let mut last = earlier.pop()?;
-    let mut bad: Vec<(u64, u64)> = Vec::new();
+    let mut bad: Vec<(u64, u64, Unread)> = Vec::new();
     let mut pieces = Vec::new();
     for one in earlier {
         bad.extend(one.line.bad);

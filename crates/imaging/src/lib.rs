@@ -27,6 +27,7 @@ mod files;
 mod format;
 mod job;
 mod journal;
+mod late;
 mod map;
 mod partial;
 mod parts;
@@ -34,15 +35,17 @@ mod pieces;
 mod pipeline;
 mod progress;
 mod reader;
+mod rescue;
 mod session;
 mod sink;
 mod source;
+mod timed;
 mod verify;
 mod writer;
 
 pub use acquire::{Acquisition, Plan, Tick, acquire};
 pub use error::{Error, ErrorKind};
-pub use extent::{Extent, Extents};
+pub use extent::{Extent, Extents, Run, Unread};
 pub use files::{CopiedFile, copy_out, safe_name};
 pub use format::{
     About, Compression, Format, Medium, Request, aff4, create, e01, raw, reopen, zst,
@@ -55,10 +58,13 @@ pub use pieces::{PieceDigest, Pieces};
 pub use pipeline::{Copied, Imaged, Standing, Start, image};
 pub use progress::Progress;
 pub use reader::Ending;
+pub use rescue::LateChunk;
 pub use session::{CopyEnd, CopyResult, Outcome, ReadBack, Session, Step, Work};
 pub use sink::{Layout, NullSink, Sink};
 pub use source::{FileSource, ReadAt};
+pub use timed::TimedSource;
 pub use verify::{publish, verify_copy};
 pub use writer::{
-    Checkpoint, Encode, Encoded, Encoding, Flush, ImageFile, ImageWriter, Part, Piece, Stored,
+    Checkpoint, Encode, Encoded, Encoding, Flush, ImageFile, ImageWriter, Part, Patch, Piece,
+    Stored,
 };

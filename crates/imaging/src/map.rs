@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use crate::{Acquisition, Ending, Extent};
 
-/// The map file text of an acquisition: read (`+`), unreadable (`-`), not tried (`?`).
+/// The map file text of an acquisition: read (`+`), refused sector by sector (`-`), timed out or not yet asked for sector by
+/// sector (`/`), failed as a whole (`*`), not tried (`?`).
 #[must_use]
 pub fn map_text(acquisition: &Acquisition) -> String {
     let mut text = String::from("# Mapfile. Created by Glovebox\n");
@@ -23,9 +24,10 @@ pub fn map_text(acquisition: &Acquisition) -> String {
         }
     };
     let mut reached = 0;
-    for bad in acquisition.bad.iter() {
+    for run in acquisition.bad.runs() {
+        let bad = run.extent;
         block(reached, bad.offset_bytes, '+');
-        block(bad.offset_bytes, bad.end_bytes(), '-');
+        block(bad.offset_bytes, bad.end_bytes(), run.why.letter());
         reached = bad.end_bytes();
     }
     block(reached, copied, '+');

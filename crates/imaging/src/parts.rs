@@ -176,6 +176,14 @@ impl Parts {
         Ok(file)
     }
 
+    /// One of the files for filling in what was left out of it.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open_to_patch(&self, name: &str) -> io::Result<File> {
+        File::options().read(true).write(true).open(existing(&self.folder, name))
+    }
+
     /// Gives the files their names. Only called with the proof that they were read back.
     pub(crate) fn publish(&mut self) -> Result<Vec<PathBuf>, Error> {
         for name in self.names.iter().rev() {

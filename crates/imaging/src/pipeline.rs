@@ -18,8 +18,8 @@ use crate::job::{Job, Owed};
 use crate::journal::{Journal, Mark, Note, keep};
 use crate::reader::{Ending, Reader};
 use crate::{
-    Acquisition, Encoding, Error, Extent, Extents, ImageWriter, Part, PieceDigest, Pieces, Plan,
-    ReadAt, Tick,
+    Acquisition, Encoding, Error, Extents, ImageWriter, Part, PieceDigest, Pieces, Plan, ReadAt,
+    Run, Tick,
 };
 
 /// Where a pipeline begins: at the start of the source, or where an earlier one stood.
@@ -221,7 +221,8 @@ fn read_all(
     mut outlets: Outlets,
 ) -> ReadResult {
     let pool = Pool::new(plan.buffers, plan.chunk_bytes);
-    let mut reader = Reader::new(source, plan.retries, cancel);
+    let mut reader =
+        Reader::new(source, plan.retries, cancel).skipping(plan.skip_slow, plan.chunk_bytes);
     let mut noted_bytes = offset_bytes;
     reader.bad = bad;
     let size = source.size_bytes();
@@ -239,7 +240,7 @@ fn read_all(
         let chunk = pool.chunk(buffer, offset_bytes, length, bad_bytes);
         let end_bytes = offset_bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
         let checkpoint = plan.is_checkpoint(end_bytes).then(|| {
-            let since: Vec<Extent> = reader.bad.from(noted_bytes).collect();
+            let since: Vec<Run> = reader.bad.from(noted_bytes).collect();
             noted_bytes = end_bytes;
             since
         });

@@ -3,21 +3,25 @@
 //! The journal is made before the copies and removed after the last of them has its name; in between, whatever happens
 //! leaves files that end in `.partial` and a journal that says how far they can be trusted.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use hashing::{Algorithm, Algorithms, Digests};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::format::{self, first_name};
+use crate::late::{FillingIn, Wanted, verify_late};
 use crate::pipeline::{Copied, Imaged};
+use crate::rescue::Late;
 use crate::{
-    Acquisition, Ending, Error, ImageFile, Journal, Medium, PieceDigest, Plan, ReadAt, Request,
-    Standing, Start, Tick, image, publish, verify_copy,
+    Acquisition, Ending, Error, Format, ImageFile, Journal, LateChunk, Medium, PieceDigest, Plan,
+    ReadAt, Request, Standing, Start, Tick, Verified, image, publish, verify_copy,
 };
 
 /// Everything an imaging needs to know, and to know again when it goes on.
@@ -31,6 +35,12 @@ pub struct Work {
     pub algorithms: Vec<Algorithm>,
     /// How often a single bad sector is tried again.
     pub retries: u8,
+    /// Seconds after which a read counts as slow, to put off what is slow or fails; `None` puts off nothing.
+    #[serde(default)]
+    pub skip_slow_seconds: Option<u64>,
+    /// Seconds after which a read is given up; for the caller, who makes the source.
+    #[serde(default)]
+    pub read_timeout_seconds: Option<u64>,
     /// Bytes after which the copies can be continued.
     pub checkpoint_bytes: u64,
     /// Length of the pieces with a SHA-256 of their own.
@@ -55,6 +65,13 @@ pub enum Step<'a> {
     Writing(Standing<'a>),
     /// Reading back the copy of this number.
     ReadingBack(usize, Tick),
+    /// Coming back for what was put off: bytes that are still missing, and how many it were at first.
+    FillingIn {
+        /// Bytes still missing.
+        missing_bytes: u64,
+        /// Bytes that were put off.
+        put_off_bytes: u64,
+    },
 }
 
 /// How one copy ended.
@@ -112,6 +129,8 @@ pub struct Session {
     start: Start,
     /// Set when everything is in the copies already.
     complete: Option<(Acquisition, Vec<PieceDigest>)>,
+    /// Chunks that were filled in before an interruption.
+    filled: BTreeMap<u64, LateChunk>,
 }
 
 impl Work {
@@ -125,10 +144,25 @@ impl Work {
             chunk_bytes,
             buffers: 12,
             retries: self.retries,
+            skip_slow: self.skip_slow_seconds.map(Duration::from_secs),
             workers,
             checkpoint_bytes: Some(self.checkpoint_bytes),
             piece_bytes: self.piece_bytes,
             ..Plan::default()
+        }
+    }
+
+    /// Whether every copy can be written in the order in which the source is read.
+    fn check_order(&self) -> Result<(), Error> {
+        let stream = self.requests.iter().find(|request| request.format != Format::Raw);
+        match (self.skip_slow_seconds, stream) {
+            (Some(_), Some(request)) => Err(Error::Format {
+                format: request.format.name(),
+                reason: "it is written from beginning to end, and slow places are to come last; \
+                         make a raw copy and convert it"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
         }
     }
 }
@@ -137,8 +171,10 @@ impl Session {
     /// Begins: makes the journal at `path` and the files of all copies.
     ///
     /// # Errors
-    /// When a format cannot hold the source, or a file cannot be made; then nothing is left behind.
+    /// When a format cannot hold the source or be filled in later though slow places are to be put off, or a file cannot be
+    /// made; then nothing is left behind.
     pub fn begin(path: &Path, work: Work, workers: NonZeroUsize) -> Result<Self, Error> {
+        work.check_order()?;
         let journal = Journal::create(path, &json!(work))?;
         let mut writers: Vec<(usize, Box<dyn ImageFile>)> = Vec::new();
         for (number, request) in work.requests.iter().enumerate() {
@@ -158,7 +194,8 @@ impl Session {
         }
         let plan = work.plan(workers);
         let start = Start::new(&plan);
-        Ok(Self { work, plan, journal, writers, failed: Vec::new(), start, complete: None })
+        let (failed, complete, filled) = (Vec::new(), None, BTreeMap::new());
+        Ok(Self { work, plan, journal, writers, failed, start, complete, filled })
     }
 
     /// What the journal at `path` was kept for, without touching anything.
@@ -212,7 +249,8 @@ impl Session {
             };
             (acquisition, start.pieces.clone().finish())
         });
-        Ok(Self { work, plan, journal, writers, failed, start, complete })
+        let filled = reached.late;
+        Ok(Self { work, plan, journal, writers, failed, start, complete, filled })
     }
 
     /// What is being done.
@@ -261,11 +299,47 @@ impl Session {
                 cancel,
             )?,
         };
-        let Imaged { acquisition, pieces, copies, journal_failure } = imaged;
+        let Imaged { mut acquisition, mut pieces, mut copies, mut journal_failure } = imaged;
+        let mut late = Late::default();
+        if self.work.skip_slow_seconds.is_some() && acquisition.ending == Ending::Complete {
+            late = Late::new(&acquisition.bad, &self.work.medium, &self.filled);
+        }
+        if !late.is_empty() {
+            let put_off_bytes = late.chunks().map(|chunk| chunk.length_bytes).sum();
+            let filling = FillingIn {
+                source,
+                retries: self.work.retries,
+                journal: &mut self.journal,
+                journal_failure: journal_failure.take(),
+                cancel,
+            };
+            let mut told =
+                |missing_bytes| progress(Step::FillingIn { missing_bytes, put_off_bytes });
+            (acquisition.ending, journal_failure) = filling.run(&mut copies, &mut late, &mut told);
+            acquisition.bad = late.missing();
+        }
+        let mut proved = None;
         let mut results: Vec<CopyResult> = self.failed.iter().map(|number| lost(*number)).collect();
         for (number, copy) in numbers.into_iter().zip(copies) {
             let mut told = |tick| progress(Step::ReadingBack(number, tick));
-            results.push(settle(number, copy, &acquisition, read_back, &mut told, cancel));
+            let mut verify = |copy: &dyn ImageFile| {
+                if late.is_empty() {
+                    return verify_copy(copy, &acquisition, &mut told, cancel);
+                }
+                let wanted = Wanted {
+                    algorithms: &self.plan.algorithms,
+                    piece_bytes: self.plan.piece_bytes,
+                    chunk_bytes: self.work.medium.chunk_bytes,
+                };
+                let read = verify_late(copy, &acquisition, &late, &wanted, &mut told, cancel)?;
+                proved = Some((read.digests, read.pieces));
+                Ok(read.verified)
+            };
+            results.push(settle(number, copy, &acquisition, read_back, &mut verify, cancel));
+        }
+        if !late.is_empty() {
+            // The digests of the one read are those of a disk with holes: only reading back gives those of the image.
+            (acquisition.digests, pieces) = proved.unwrap_or_default();
         }
         results.sort_by_key(|result| result.request);
         let is_open = |copy: &CopyResult| {
@@ -318,7 +392,7 @@ fn settle(
     copy: Copied<Box<dyn ImageFile>>,
     acquisition: &Acquisition,
     read_back: ReadBack,
-    progress: &mut dyn FnMut(Tick),
+    verify: &mut dyn FnMut(&dyn ImageFile) -> Result<Verified, Error>,
     cancel: &AtomicBool,
 ) -> CopyResult {
     let Copied { mut writer, written_bytes, failure } = copy;
@@ -340,7 +414,7 @@ fn settle(
     } else if read_back == ReadBack::Never {
         CopyEnd::Unverified
     } else {
-        match verify_copy(&*writer, acquisition, progress, cancel) {
+        match verify(&*writer) {
             Ok(verified) => match publish(&mut *writer, &verified) {
                 Ok(_) => CopyEnd::Verified,
                 Err(error) => CopyEnd::Failed(error),

@@ -136,6 +136,27 @@ pub trait ImageWriter: Send {
     fn complete(&mut self, acquisition: &Acquisition) -> io::Result<()>;
 }
 
+/// A written image into which chunks of the disk can still be put.
+pub trait Patch {
+    /// What the image holds of the disk at this place.
+    ///
+    /// # Errors
+    /// When the medium does not give all of it.
+    fn read_all_at(&self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Puts bytes of the disk at this place.
+    ///
+    /// # Errors
+    /// When the medium does not take all of them.
+    fn write_all_at(&self, offset_bytes: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Waits until what was put is on the medium.
+    ///
+    /// # Errors
+    /// When the medium does not take it.
+    fn flush(&self) -> io::Result<()>;
+}
+
 /// An image in files, which can be read back and then gets its name.
 pub trait ImageFile: ImageWriter {
     /// The disk as a reader of the format finds it on the medium, after [`ImageWriter::complete`].
@@ -143,6 +164,14 @@ pub trait ImageFile: ImageWriter {
     /// # Errors
     /// When the files cannot be opened or are not what was written.
     fn read_back(&self) -> io::Result<Box<dyn ReadAt>>;
+
+    /// A way to fill in chunks of the disk later; `None` for a format whose bytes cannot be put in any order.
+    ///
+    /// # Errors
+    /// When the files cannot be opened.
+    fn patch(&self) -> io::Result<Option<Box<dyn Patch>>> {
+        Ok(None)
+    }
 
     /// Its files.
     fn parts(&self) -> &Parts;

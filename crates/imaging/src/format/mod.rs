@@ -29,6 +29,19 @@ pub enum Format {
     Zst,
 }
 
+impl Format {
+    /// Its name for messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::E01 => "E01",
+            Self::Aff4 => "AFF4",
+            Self::Zst => "zst",
+        }
+    }
+}
+
 /// How hard a format that compresses tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Medium, Request, parsed, shown};
-use crate::{Acquisition, Checkpoint, Error, ImageFile, ImageWriter, Part, Parts, ReadAt};
+use crate::{Acquisition, Checkpoint, Error, ImageFile, ImageWriter, Part, Parts, Patch, ReadAt};
 
 /// From `.1000` on, names no longer sort as the parts follow one another.
 const MAX_PARTS: u64 = 999;
@@ -68,6 +68,20 @@ impl RawImage {
     }
 }
 
+impl RawImage {
+    fn joined(&self, open: impl Fn(&str) -> io::Result<File>) -> io::Result<Joined> {
+        let mut joined =
+            Joined { files: Vec::new(), size_bytes: 0, sector_bytes: self.sector_bytes };
+        for name in self.parts.names() {
+            let file = open(name)?;
+            let end_bytes = joined.size_bytes.saturating_add(file.metadata()?.len());
+            joined.files.push((joined.size_bytes, end_bytes, file));
+            joined.size_bytes = end_bytes;
+        }
+        Ok(joined)
+    }
+}
+
 pub(super) fn name(request: &Request, number: usize) -> String {
     match request.split_bytes {
         None => format!("{}.raw", request.stem),
@@ -118,15 +132,11 @@ impl ImageWriter for RawImage {
 
 impl ImageFile for RawImage {
     fn read_back(&self) -> io::Result<Box<dyn ReadAt>> {
-        let mut joined =
-            Joined { files: Vec::new(), size_bytes: 0, sector_bytes: self.sector_bytes };
-        for name in self.parts.names() {
-            let file = self.parts.open(name)?;
-            let end_bytes = joined.size_bytes.saturating_add(file.metadata()?.len());
-            joined.files.push((joined.size_bytes, end_bytes, file));
-            joined.size_bytes = end_bytes;
-        }
-        Ok(Box::new(joined))
+        Ok(Box::new(self.joined(|name| self.parts.open(name))?))
+    }
+
+    fn patch(&self) -> io::Result<Option<Box<dyn Patch>>> {
+        Ok(Some(Box::new(self.joined(|name| self.parts.open_to_patch(name))?)))
     }
 
     fn parts(&self) -> &Parts {
@@ -144,6 +154,46 @@ struct Joined {
     files: Vec<(u64, u64, File)>,
     size_bytes: u64,
     sector_bytes: u32,
+}
+
+impl Joined {
+    /// The file that holds this place, the place in it, and how many bytes of `length` lie in it.
+    fn file_at(&self, offset_bytes: u64, length: usize) -> io::Result<(&File, u64, usize)> {
+        let index = self.files.partition_point(|(_, end, _)| *end <= offset_bytes);
+        let (start, end, file) = self.files.get(index).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let left = usize::try_from(end.saturating_sub(offset_bytes)).unwrap_or(usize::MAX);
+        Ok((file, offset_bytes.saturating_sub(*start), length.min(left)))
+    }
+}
+
+impl Patch for Joined {
+    fn read_all_at(&self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let (mut offset, mut rest) = (offset_bytes, buffer);
+        while !rest.is_empty() {
+            let (file, inside, length) = self.file_at(offset, rest.len())?;
+            let (now, later) = rest.split_at_mut_checked(length).unwrap_or_default();
+            file.read_exact_at(now, inside)?;
+            offset = offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn write_all_at(&self, offset_bytes: u64, bytes: &[u8]) -> io::Result<()> {
+        let (mut offset, mut rest) = (offset_bytes, bytes);
+        while !rest.is_empty() {
+            let (file, inside, length) = self.file_at(offset, rest.len())?;
+            let (now, later) = rest.split_at_checked(length).unwrap_or_default();
+            file.write_all_at(now, inside)?;
+            offset = offset.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(|(.., file)| file.sync_data())
+    }
 }
 
 impl ReadAt for Joined {

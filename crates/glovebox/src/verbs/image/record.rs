@@ -4,7 +4,7 @@ use std::path::Path;
 
 use casebook::Item;
 use hashing::{Algorithms, Digests};
-use imaging::{Acquisition, CopyEnd, CopyResult, Ending, Format, Outcome, Work};
+use imaging::{Acquisition, CopyEnd, CopyResult, Ending, Format, Outcome, Unread, Work};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -237,27 +237,39 @@ pub(super) fn ending_text(ending: Ending) -> &'static str {
 fn bad_sectors(acquisition: &Acquisition) -> Vec<Value> {
     acquisition
         .bad
-        .iter()
-        .map(|bad| {
+        .runs()
+        .map(|run| {
+            let bad = run.extent;
             let sectors = bad.sectors(acquisition.sector_bytes);
             json!({
                 "offset_bytes": bad.offset_bytes,
                 "length_bytes": bad.end_bytes() - bad.offset_bytes,
                 "first_sector": sectors.map(|(first, _)| first),
                 "sectors": sectors.map(|(_, count)| count),
+                "why": run.why.words(),
             })
         })
         .collect()
+}
+
+/// Bytes for which no answer came within the limit.
+pub(super) fn timed_out_bytes(acquisition: &Acquisition) -> u64 {
+    let silent = acquisition.bad.runs().filter(|run| run.why == Unread::TimedOut);
+    silent.map(|run| run.extent.length_bytes).sum()
 }
 
 /// Everything that went wrong, in words.
 pub(super) fn problems(imaged: &Outcome) -> Vec<String> {
     let bad = &imaged.acquisition.bad;
     let mut problems: Vec<String> = bad
-        .iter()
+        .runs()
         .take(SPELLED_OUT)
-        .map(|bad| {
-            format!("bytes {} to {} could not be read", bad.offset_bytes, bad.end_bytes() - 1)
+        .map(|run| {
+            let (first, last) = (run.extent.offset_bytes, run.extent.end_bytes() - 1);
+            match run.why {
+                Unread::Bad => format!("bytes {first} to {last} could not be read"),
+                why => format!("bytes {first} to {last} were not read: {}", why.words()),
+            }
         })
         .collect();
     if bad.len() > SPELLED_OUT {

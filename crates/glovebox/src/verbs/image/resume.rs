@@ -91,7 +91,8 @@ impl Args {
             answer: self.answer,
             is_verified: true,
         };
-        imaging.run(session, &source, act, &cancel)
+        let source = working::timed(source, work.read_timeout_seconds);
+        imaging.run(session, &*source, act, &cancel)
     }
 }
 

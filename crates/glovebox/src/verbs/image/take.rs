@@ -52,6 +52,13 @@ pub(crate) struct Take {
     /// How often a sector that cannot be read is tried again
     #[arg(long, value_name = "TIMES", default_value_t = 1)]
     retries: u8,
+    /// Leave what fails or takes longer for last (raw copies only)
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, num_args = 0..=1,
+          default_missing_value = "2", require_equals = true)]
+    skip_slow: Option<u64>,
+    /// Give up a read after this time and go on behind it
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    read_timeout: Option<u64>,
     /// Do not read the image back; the record will say so
     #[arg(long = "dangerously-no-verify")]
     no_verify: bool,
@@ -121,7 +128,32 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or("out of range".to_owned())
 }
 
+/// A time in whole seconds, up to a day.
+fn seconds(text: &str) -> Result<u64, String> {
+    let known = text.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
+    known.ok_or_else(|| "a number of seconds from 1 to 86400 is needed".to_owned())
+}
+
 impl Take {
+    /// What is filled in later can only be proved, and digested, by reading it back.
+    fn check_skip(&self) -> Result<(), Failure> {
+        if self.skip_slow.is_some() && self.no_verify {
+            let text = "with --skip-slow the digests come from reading the copy back";
+            return Err(Failure::new(text).hint("leave out --dangerously-no-verify"));
+        }
+        let stream = self.format.iter().find(|kind| **kind != Kind::Raw);
+        match (self.skip_slow, stream.and_then(clap::ValueEnum::to_possible_value)) {
+            (Some(_), Some(name)) => {
+                let text = format!(
+                    "{} is written from beginning to end: --skip-slow needs raw copies",
+                    name.get_name()
+                );
+                Err(Failure::new(text).hint("--format raw, then glovebox image convert"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A limit that some of the copies could not keep is refused: it may be the medium's.
     fn check_split(&self) -> Result<(), Failure> {
         let whole = self.format.iter().find(|kind| matches!(kind, Kind::Zst | Kind::Aff4));
@@ -141,6 +173,7 @@ impl Take {
     /// it came.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         self.check_split()?;
+        self.check_skip()?;
         let guard = Guard::connect()?;
         let (case, signer) = self.chosen.open()?;
         let named = self.source.as_deref();
@@ -187,7 +220,8 @@ impl Take {
             answer: self.answer,
             is_verified: !self.no_verify,
         };
-        imaging.run(session, &source, act, &cancel)
+        let source = working::timed(source, self.read_timeout);
+        imaging.run(session, &*source, act, &cancel)
     }
 
     fn arguments(&self, target: &Target, label: &str) -> Value {
@@ -201,6 +235,8 @@ impl Take {
             "digests": self.algorithms(),
             "piece_bytes": self.pieces,
             "retries": self.retries,
+            "skip_slow_seconds": self.skip_slow,
+            "read_timeout_seconds": self.read_timeout,
             "verify": !self.no_verify,
         })
     }
@@ -256,6 +292,8 @@ impl Take {
             },
             algorithms: self.algorithms(),
             retries: self.retries,
+            skip_slow_seconds: self.skip_slow,
+            read_timeout_seconds: self.read_timeout,
             checkpoint_bytes: CHECKPOINT_BYTES,
             piece_bytes: self.pieces,
             source: working::identity(target),

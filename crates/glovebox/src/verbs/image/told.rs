@@ -19,6 +19,8 @@ pub(super) struct Told {
     start_bytes: u64,
     /// The copy being read back, if that has begun.
     reading: Option<usize>,
+    /// Whether what was put off is being filled in.
+    fills_in: bool,
     meter: Meter,
     last: Instant,
 }
@@ -36,6 +38,7 @@ impl Told {
             begun: Instant::now(),
             start_bytes,
             reading: None,
+            fills_in: false,
             meter: Meter::new("imaging", work.medium.size_bytes),
             last: Instant::now(),
         }
@@ -57,6 +60,22 @@ impl Told {
                         })
                         .collect();
                     self.event("imaging", standing.tick, &json!(copies));
+                }
+            }
+            Step::FillingIn { missing_bytes, put_off_bytes } => {
+                if !self.fills_in {
+                    self.meter.end();
+                    self.meter = Meter::new("coming back to what was put off", put_off_bytes);
+                    self.fills_in = true;
+                }
+                self.meter.at(put_off_bytes.saturating_sub(missing_bytes));
+                if self.is_due() {
+                    let event = json!({
+                        "doing": "filling in",
+                        "missing_bytes": missing_bytes,
+                        "put_off_bytes": put_off_bytes,
+                    });
+                    let _closed = self.answer.record("progress", &event, String::new);
                 }
             }
             Step::ReadingBack(copy, tick) => {

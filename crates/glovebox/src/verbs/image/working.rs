@@ -3,10 +3,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use casebook::{Item, OpenAct, Outcome, OutcomeKind};
 use guard::Guard;
-use imaging::{CopyEnd, Ending, FileSource, Outcome as Imaged, ReadBack, Session};
+use imaging::{
+    CopyEnd, Ending, FileSource, Outcome as Imaged, ReadAt, ReadBack, Session, TimedSource,
+};
 use serde_json::{Value, json};
 
 use super::place::Place;
@@ -24,6 +27,15 @@ pub(super) const JOURNAL: &str = "image.journal";
 /// As many compressing threads as processors.
 pub(super) fn workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// The source, with a limit in time for each read if one is wanted.
+pub(super) fn timed(source: FileSource, limit_seconds: Option<u64>) -> Arc<dyn ReadAt> {
+    let source: Arc<dyn ReadAt> = Arc::new(source);
+    match limit_seconds {
+        Some(seconds) => Arc::new(TimedSource::new(source, Duration::from_secs(seconds))),
+        None => source,
+    }
 }
 
 /// Set when Ctrl-C is pressed.
@@ -73,7 +85,7 @@ impl Imaging<'_> {
     pub(super) fn run(
         self,
         session: Session,
-        source: &FileSource,
+        source: &dyn ReadAt,
         act: OpenAct<'_>,
         cancel: &AtomicBool,
     ) -> Result<Exit, Failure> {
@@ -164,6 +176,10 @@ fn outcome_of(imaged: &Imaged, failure: Option<&Failure>) -> Outcome {
                 parts.push(format!(
                     "{unreadable} bytes could not be read and are zeros in the copy"
                 ));
+                let silent = record::timed_out_bytes(&imaged.acquisition);
+                if silent > 0 {
+                    parts.push(format!("of these, {silent} gave no answer in time"));
+                }
             }
             if parts.is_empty() {
                 Outcome::done()

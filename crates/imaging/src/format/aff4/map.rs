@@ -80,7 +80,7 @@ const MAX_RUNS: usize = 1 << 20;
 
 impl Zeros {
     pub(super) fn add(&mut self, offset_bytes: u64, length_bytes: u64) {
-        if self.0.len() < MAX_RUNS && length_bytes != 0 {
+        if self.0.entries() < MAX_RUNS && length_bytes != 0 {
             self.0.push(Extent { offset_bytes, length_bytes });
         }
     }
