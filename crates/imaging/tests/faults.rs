@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::Disk;
 use hashing::{Algorithm, Algorithms};
 use imaging::{
-    Acquisition, Ending, Error, Layout, NullSink, PartialFile, Plan, Sink, Tick, acquire, map_text,
+    Acquisition, Checkpoint, Ending, Error, Flush, ImageWriter, Layout, NullSink, Part,
+    PartialFile, Plan, ReadAt, Sink, Start, Tick, acquire, image, map_text,
 };
 use proptest::prelude::*;
 
@@ -279,6 +280,80 @@ fn impossible_plans_are_refused() {
         let result = acquire(&disk, &mut NullSink, &Plan::default(), &mut |_| {}, &cancel);
         assert!(matches!(result, Err(Error::BadSize { .. })), "{sector}");
     }
+}
+
+/// A disk of holes with something at its end.
+struct Huge(u64);
+
+impl Huge {
+    const BAD: [u64; 3] = [(1 << 32) + 5, (1 << 32) + 6, (1 << 32) + 9000];
+}
+
+impl ReadAt for Huge {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let sectors = offset / 512..(offset + buffer.len() as u64).div_ceil(512);
+        if Self::BAD.iter().any(|bad| sectors.contains(bad)) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        for (sector, bytes) in sectors.zip(buffer.chunks_mut(512)) {
+            bytes.fill(1);
+            bytes[..8].copy_from_slice(&sector.to_le_bytes());
+        }
+        Ok(buffer.len())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.0
+    }
+
+    fn sector_bytes(&self) -> u32 {
+        512
+    }
+}
+
+/// Keeps the end of a disk.
+struct End(u64, Vec<u8>);
+
+impl ImageWriter for End {
+    fn name(&self) -> String {
+        "end".to_owned()
+    }
+
+    fn write(&mut self, part: Part<'_>) -> io::Result<()> {
+        assert_eq!(part.offset_bytes, self.0 + self.1.len() as u64);
+        self.1.extend(part.bytes);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> io::Result<Checkpoint> {
+        Ok(Checkpoint { flush: Flush::default(), state: serde_json::Value::Null })
+    }
+
+    fn complete(&mut self, _acquisition: &Acquisition) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Gone on with just before 2^32 sectors: bytes, list and map are right behind them.
+#[test]
+fn beyond_two_tebibytes_places_are_right() {
+    let from = (1_u64 << 41) - (1 << 20);
+    let huge = Huge((1 << 41) + (8 << 20));
+    let plan = plan(1 << 17);
+    let start = Start { offset_bytes: from, ..Start::new(&plan) };
+    let writers = vec![End(from, Vec::new())];
+    let never = AtomicBool::new(false);
+    let imaged = image(&huge, writers, &plan, start, None, &mut |_| {}, &never).unwrap();
+    assert_eq!(imaged.acquisition.ending, Ending::Complete);
+    assert_eq!(bad_sectors(&imaged.acquisition), Huge::BAD.into());
+    let bytes = &imaged.copies[0].writer.1;
+    assert_eq!(from + bytes.len() as u64, huge.0);
+    for (number, sector) in (from / 512..).zip(bytes.chunks(512)) {
+        let expected = if Huge::BAD.contains(&number) { 0 } else { number };
+        assert_eq!(sector[..8], expected.to_le_bytes(), "{number}");
+    }
+    let map = map_text(&imaged.acquisition);
+    assert!(map.contains("0x20000000a00  0x00000400  -"), "{map}");
 }
 
 proptest! {

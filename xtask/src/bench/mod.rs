@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Report(Args),
     /// Digests of a large file and of many small ones, beside openssl, coreutils, hashdeep and b3sum
     Hashing(Args),
+    /// One disk with unreadable sectors, imaged by us and by dc3dd, ddrescue, dd, dcfldd and ewfacquire
+    Faults,
     /// Imaging and hashing one file, beside dc3dd, dcfldd, ewfacquire and openssl
     Imaging(Args),
 }
@@ -94,6 +96,16 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Case(args) => case::run(args),
         Command::Report(args) => report::run(args),
         Command::Hashing(args) => hashing::run(args),
+        Command::Faults => faults(),
         Command::Imaging(args) => imaging::run(args),
     }
+}
+
+/// The rig is that of the test, so that ours is judged there on every run and the others only here.
+fn faults() -> Result<()> {
+    crate::host::need(&[crate::host::Tool::Imagers, crate::host::Tool::Oracles])?;
+    let sh = xshell::Shell::new()?;
+    sh.change_dir(crate::files::project_root()?);
+    let test = "cargo test --package glovebox --test fault_table others -- --nocapture";
+    Ok(xshell::cmd!(sh, "sh -c {test}").env("GLOVEBOX_RIVALS", "1").run()?)
 }

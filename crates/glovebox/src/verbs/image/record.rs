@@ -47,6 +47,8 @@ struct ShownCopy {
     verified: bool,
     whole: bool,
     problem: Option<String>,
+    /// A line to type that makes a copy that failed from one that did not.
+    way_out: Option<String>,
 }
 
 /// An error with its causes.
@@ -153,8 +155,8 @@ fn pieces_text(imaged: &Outcome) -> String {
 pub(super) fn shown(
     source: &str,
     place: &Place,
+    work: &Work,
     imaged: &Outcome,
-    recorded: &Recorded,
     act: &str,
 ) -> Shown {
     let acquisition = &imaged.acquisition;
@@ -165,8 +167,8 @@ pub(super) fn shown(
         verified: matches!(copy.end, CopyEnd::Verified),
         whole: matches!(copy.end, CopyEnd::Verified | CopyEnd::Unverified),
         problem: end_text(&copy.end),
+        way_out: way_out(work, imaged, copy),
     });
-    let _ = recorded;
     Shown {
         source: source.to_owned(),
         exhibit: place.name().to_owned(),
@@ -182,6 +184,25 @@ pub(super) fn shown(
         can_resume: imaged.can_resume,
         act: act.to_owned(),
     }
+}
+
+/// How to make a copy that failed, when another is whole: from that one, and not from the evidence once more.
+fn way_out(work: &Work, imaged: &Outcome, copy: &CopyResult) -> Option<String> {
+    let CopyEnd::Failed(_) = &copy.end else { return None };
+    let whole = imaged.copies.iter().find(|one| matches!(one.end, CopyEnd::Verified))?;
+    let request = work.requests.get(copy.request)?;
+    // The unfinished file keeps its name, as a trace of what happened.
+    let to = request.folder.join(format!("{}-again", request.stem));
+    let format = request.format.name().to_lowercase();
+    let from = quoted(whole.paths.first()?);
+    Some(format!("glovebox image convert {from} --format {format} --to {}", quoted(&to)))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The same for people.
@@ -210,6 +231,9 @@ pub(super) fn text(shown: &Shown, imaged: &Outcome) -> String {
             }
         };
         text.push_str(&line);
+        if let Some(way_out) = &copy.way_out {
+            text.push_str(&format!("\n  With room made, from the copy that is whole: {way_out}"));
+        }
     }
     if imaged.acquisition.ending != Ending::Complete {
         let why = ending_text(imaged.acquisition.ending);

@@ -8,12 +8,12 @@ use std::time::Duration;
 use casebook::{Item, OpenAct, Outcome, OutcomeKind};
 use guard::Guard;
 use imaging::{
-    CopyEnd, Ending, FileSource, Outcome as Imaged, ReadAt, ReadBack, Session, TimedSource,
+    CopyEnd, Ending, FileSource, Outcome as Imaged, ReadAt, ReadBack, Session, TimedSource, Work,
 };
 use serde_json::{Value, json};
 
 use super::place::Place;
-use super::record::{self, Recorded};
+use super::record;
 use super::told::Told;
 use crate::acting;
 use crate::exit::Exit;
@@ -125,11 +125,11 @@ impl Imaging<'_> {
             return Err(failure);
         }
         let signed = signed?;
-        self.say(&imaged, &recorded, signed.hash())
+        self.say(&work, &imaged, signed.hash())
     }
 
-    fn say(&self, imaged: &Imaged, recorded: &Recorded, act: &str) -> Result<Exit, Failure> {
-        let shown = record::shown(&self.name, self.place, imaged, recorded, act);
+    fn say(&self, work: &Work, imaged: &Imaged, act: &str) -> Result<Exit, Failure> {
+        let shown = record::shown(&self.name, self.place, work, imaged, act);
         self.answer.record("imaged", &shown, || record::text(&shown, imaged))?;
         let all_verified = imaged.copies.iter().all(|copy| matches!(copy.end, CopyEnd::Verified));
         Ok(match (imaged.acquisition.ending, imaged.acquisition.bad.is_empty(), all_verified) {
