@@ -6,3 +6,4 @@ mod custody;
 mod inert;
 mod judged;
 mod page;
+mod size;
