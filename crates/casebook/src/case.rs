@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::files::{CaseLock, create_with, flush_dir};
+use crate::files::{CaseLock, create_with, flush_dir, rename_whole};
 use crate::journal::Journal;
 use crate::recovery::{close_dead_markers, cut_torn_end, unnamed};
 use crate::{
@@ -52,7 +52,7 @@ impl Case {
         // Last, under another name first: a directory with a case.toml is a whole case.
         let partial = dir.join("case.toml.partial");
         create_with(&partial, text.as_bytes())?;
-        fs::rename(&partial, dir.join("case.toml")).map_err(Error::io("renaming", &partial))?;
+        rename_whole(&partial, &dir.join("case.toml"))?;
         flush_dir(dir)?;
         dir.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), flush_dir)?;
         Self::open(dir)

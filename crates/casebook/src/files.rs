@@ -27,6 +27,14 @@ pub(crate) fn create_with(path: &Path, bytes: &[u8]) -> Result<File, Error> {
     Ok(file)
 }
 
+/// Renames a file and waits until it is whole under its new name.
+pub(crate) fn rename_whole(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(Error::io("renaming", from))?;
+    // FAT keeps size and place of a file in the directory entry, and Linux writes those of the new
+    // entry later, with the file and not with the directory: until then a power cut leaves nothing.
+    File::open(to).and_then(|file| file.sync_all()).map_err(Error::io("flushing", to))
+}
+
 /// Waits until the names in `dir` are on the medium, where the file system can do that.
 pub(crate) fn flush_dir(dir: &Path) -> Result<(), Error> {
     let refused_by_nature = |error: &io::Error| {

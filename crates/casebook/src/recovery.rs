@@ -11,7 +11,7 @@ use std::path::Path;
 
 use hashing::Algorithms;
 
-use crate::files::{flush_dir, next_numbered, numbered};
+use crate::files::{flush_dir, next_numbered, numbered, rename_whole};
 use crate::journal::Journal;
 use crate::marker::{self, Marker};
 use crate::{Error, PublicKey, SetAside, left};
@@ -54,11 +54,30 @@ pub(crate) fn close_dead_markers(
             fs::remove_file(&path).map_err(Error::io("removing", &path))?;
         } else {
             let aside = next_numbered(dir, UNFINISHED)?;
-            fs::rename(&path, &aside).map_err(Error::io("renaming", &path))?;
+            put_aside(dir, &path, &aside)?;
         }
         flush_dir(dir)?;
     }
     Ok(())
+}
+
+/// Copied, then removed: on FAT a power cut in the midst of renaming leaves an empty file, and what
+/// the marker claims would belong to nobody. A cut in the midst of this leaves two markers, which say
+/// the same. A medium too full for that takes the renaming.
+fn put_aside(dir: &Path, path: &Path, aside: &Path) -> Result<(), Error> {
+    let copied = File::open(path).and_then(|mut from| {
+        let mut to = File::create_new(aside)?;
+        io::copy(&mut from, &mut to)?;
+        to.sync_all()
+    });
+    match copied.map_err(Error::io("copying a marker to", aside)) {
+        Ok(()) => {
+            flush_dir(dir)?;
+            fs::remove_file(path).map_err(Error::io("removing", path))
+        }
+        Err(error) if error.is_medium_full() => rename_whole(path, aside),
+        Err(error) => Err(error),
+    }
 }
 
 /// A marker that no live writer holds; `None` while one does.

@@ -231,8 +231,15 @@ fn existing(folder: &Path, name: &str) -> PathBuf {
     if fs::symlink_metadata(&unfinished).is_ok() { unfinished } else { folder.join(name) }
 }
 
-/// Renames and never replaces.
+/// Renames and never replaces, and waits until the file is whole under its new name.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> Result<(), Error> {
+    rename_only(from, to)?;
+    // FAT keeps size and place of a file in the directory entry, and Linux writes those of the new
+    // entry later, with the file and not with the directory: until then a power cut leaves nothing.
+    File::open(to).and_then(|file| file.sync_all()).map_err(Error::io("flushing", to))
+}
+
+fn rename_only(from: &Path, to: &Path) -> Result<(), Error> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::EXIST) => Err(Error::Exists { path: to.to_path_buf() }),

@@ -128,6 +128,8 @@ fn write(
         let file = out.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.sync_all()?;
         std::fs::rename(&partial, to)?;
+        // On FAT the new name gets its size with the next flush of the file.
+        File::open(to)?.sync_all()?;
     }
     Ok((bag.payload_bytes(), bag.identity()))
 }
