@@ -63,6 +63,8 @@ pub struct Disk {
     pub sector_bytes: u32,
     /// 512-byte sectors whose reading ends in an I/O error.
     pub bad_sectors: Vec<u64>,
+    /// Where QEMU logs every write and flush; see [`crate::write_log`].
+    pub log: Option<PathBuf>,
 }
 
 impl Disk {
@@ -76,7 +78,15 @@ impl Disk {
             serial: id.to_uppercase(),
             sector_bytes: 512,
             bad_sectors: Vec::new(),
+            log: None,
         }
+    }
+
+    /// The same disk with every write and flush logged in this file, which exists and is empty.
+    #[must_use]
+    pub fn logged(mut self, log: &Path) -> Self {
+        self.log = Some(log.to_owned());
+        self
     }
 
     /// The same disk with another sector size.
@@ -113,7 +123,15 @@ impl Disk {
                 .collect();
             json!({ "driver": "blkdebug", "image": file, "inject-error": errors })
         };
-        json!({ "driver": "raw", "node-name": self.node(), "discard": "unmap", "file": file })
+        let Some(log) = &self.log else {
+            return json!({
+                "driver": "raw", "node-name": self.node(), "discard": "unmap", "file": file
+            });
+        };
+        json!({
+            "driver": "blklogwrites", "node-name": self.node(), "discard": "unmap", "file": file,
+            "log": { "driver": "file", "filename": log }, "log-super-update-interval": 1,
+        })
     }
 
     /// Arguments of `-device` or `device_add`; `place` is the disk's number on its bus.

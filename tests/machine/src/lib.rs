@@ -12,6 +12,7 @@
 pub mod accel;
 pub mod builder;
 pub mod cache;
+pub mod chance;
 pub mod counters;
 pub mod cpio;
 pub mod demo;
@@ -34,6 +35,7 @@ pub mod serial;
 pub mod shell;
 pub mod volumes;
 pub mod workshop;
+pub mod write_log;
 pub mod zoo;
 
 pub use builder::{Boot, Builder, Medium, MediumKind};

@@ -108,6 +108,26 @@ impl Machine {
         crate::error::machine(format!("disk {id} did not go away"))
     }
 
+    /// What the machine's own (firmware) clock says, in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] when QEMU does not tell.
+    pub fn clock_seconds(&mut self) -> Result<i64> {
+        let wanted = json!({ "path": "/machine", "property": "rtc-time" });
+        let time = self.qmp.command("qom-get", &wanted)?;
+        seconds(&time).ok_or_else(|| Error::Machine(format!("the machine's clock says {time}")))
+    }
+
+    /// Whether the guest set that clock since power-on, or since this was last asked.
+    ///
+    /// # Errors
+    /// [`Error::Machine`] when QEMU is gone.
+    pub fn clock_was_set(&mut self) -> Result<bool> {
+        // Any command brings the events up to now in.
+        self.qmp.command("query-status", &json!({}))?;
+        Ok(self.qmp.event("RTC_CHANGE", Duration::ZERO)?.is_some())
+    }
+
     /// Sends any QMP command.
     ///
     /// # Errors
@@ -136,5 +156,45 @@ impl Machine {
     pub fn cut(mut self) -> Result<()> {
         self.qmp.post("quit");
         self.process.wait(Duration::from_secs(20)).map(drop)
+    }
+}
+
+/// Seconds since 1970 of a broken-down time in UTC as QEMU tells it (`struct tm`).
+fn seconds(time: &Value) -> Option<i64> {
+    let part = |name: &str| time.get(name)?.as_i64();
+    let (year, month, day) = (part("tm_year")? + 1900, part("tm_mon")?, part("tm_mday")?);
+    const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let leap = |year: i64| year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let past = if month > 1 { year } else { year - 1 };
+    let days = (year - 1970) * 365 + leap(past) - leap(1969)
+        + BEFORE.get(usize::try_from(month).ok()?)?
+        + day
+        - 1;
+    Some(((days * 24 + part("tm_hour")?) * 60 + part("tm_min")?) * 60 + part("tm_sec")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vouched for by an independent tool: `date -u -d … +%s`.
+    #[test]
+    fn seconds_of_broken_down_times() {
+        for (date, [year, month, day, hour, minute, second], known) in [
+            ("1970-01-01 00:00:00", [70, 0, 1, 0, 0, 0], 0),
+            ("2000-02-29 23:59:59", [100, 1, 29, 23, 59, 59], 951_868_799),
+            ("2024-03-01 12:00:00", [124, 2, 1, 12, 0, 0], 1_709_294_400),
+            ("1969-12-31 23:59:58", [69, 11, 31, 23, 59, 58], -2),
+        ] {
+            let time = json!({
+                "tm_year": year, "tm_mon": month, "tm_mday": day,
+                "tm_hour": hour, "tm_min": minute, "tm_sec": second,
+            });
+            assert_eq!(seconds(&time), Some(known), "{date}");
+            if let Ok(theirs) = crate::process::run("date", &["-u", "-d", date, "+%s"]) {
+                assert_eq!(theirs.trim(), known.to_string(), "{date}");
+            }
+        }
+        assert_eq!(seconds(&json!({ "tm_year": 70 })), None);
     }
 }

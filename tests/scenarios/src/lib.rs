@@ -9,9 +9,11 @@ mod assault;
 mod bad_input;
 mod boots;
 mod canary;
+mod clock;
 mod controls;
 mod job;
 mod plug;
+mod power_cut;
 mod reading;
 mod stage;
 mod steering;
@@ -51,6 +53,8 @@ fn every(stage: &'static Stage) -> Vec<Trial> {
             canary::trials,
             plug::trials,
             bad_input::trials,
+            power_cut::trials,
+            clock::trials,
             job::trials,
         ] {
             all.extend(group(stage));
