@@ -154,6 +154,15 @@ fn notes_attachments_custody_and_contacts_are_acts() {
         "--next",
         "wait",
     ]);
+    // The file to fill in is one that is read, and its list of calls has room to write.
+    fs::write(desk.path().join("blank.toml"), desk.done(&["contact", "template"]))
+        .expect("written");
+    let blank = desk.done(&["contact", "tree", "--template", "blank.toml"]);
+    assert!(blank.starts_with("Incident lead  decides"), "{blank}");
+    assert!(
+        blank.contains("\n            Upstream provider") && blank.contains("tel ____"),
+        "{blank}"
+    );
     let tree = desk.inside(&["contact", "tree"]);
     let lines: Vec<&str> = tree.lines().collect();
     assert!(lines[0].starts_with("Lead") && lines[1].starts_with("    Law"), "{tree}");

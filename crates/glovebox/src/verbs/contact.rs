@@ -28,7 +28,13 @@ enum What {
     List(ListArgs),
     /// Show who calls whom, to print
     Tree(ListArgs),
+    /// Print a file of contacts to fill in before it is needed
+    Template,
 }
+
+/// The same file lies on the stick, as /etc/glovebox/contacts.toml.
+const BLANK: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../image/files/contacts.toml"));
 
 #[derive(Debug, clap::Args)]
 struct AddArgs {
@@ -144,6 +150,10 @@ impl Args {
             What::Log(args) => args.run(),
             What::List(args) => args.list(),
             What::Tree(args) => args.tree(),
+            What::Template => {
+                print!("{BLANK}");
+                Ok(Exit::Clean)
+            }
         }
     }
 }
@@ -260,6 +270,9 @@ impl ListArgs {
                 let role = contact.role.iter().chain(&contact.organisation);
                 for part in role.chain(&contact.phones).chain(&contact.emails) {
                     text.push_str(&format!("  {}", shown(part)));
+                }
+                if contact.phones.is_empty() && contact.emails.is_empty() {
+                    text.push_str("  tel ____________________");
                 }
                 text.push_str("  [ ] called ____:____");
                 text
