@@ -1,7 +1,7 @@
 //! Published test images and the independent reader that judges ours on them, fetched when tests run.
 //!
-//! They are under a licence we neither ship nor link (AGPL-3.0), so they live in the cache only. Images are known by their
-//! digests; the programs that judge are named by version, as those of Debian are.
+//! They are under a licence we neither ship nor link (AGPL-3.0), so they live in the cache only. All of them are known by
+//! their digests: what answers under a name tomorrow must be what was looked at today.
 
 use std::path::{Path, PathBuf};
 
@@ -66,7 +66,7 @@ fn interpreter(venv: &Path, list: &Path, options: &[&str]) -> Result<PathBuf> {
         let _absent = std::fs::remove_dir_all(venv);
         cmd!(sh, "python3 -m venv {venv}").run()?;
         let pip = venv.join("bin/pip");
-        cmd!(sh, "{pip} install --quiet {options...} --requirement {list}").run()?;
+        cmd!(sh, "{pip} install --quiet --require-hashes {options...} --requirement {list}").run()?;
         std::fs::write(&done, "")?;
     }
     Ok(venv.join("bin/python"))
