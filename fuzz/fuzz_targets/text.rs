@@ -1,17 +1,30 @@
 //! The parsers of a Linux system's text files. The first byte chooses, so that one corpus serves all.
 #![no_main]
 
-use triage::parse::{accounts, cron, dpkg, unit};
+use triage::parse::rpm::{bdb, ndb, parse_header, sqlite};
+use triage::parse::{accounts, apk, cron, dpkg, git, pacman, unit};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
-    match choice % 7 {
+    match choice % 14 {
         0 => drop(accounts::parse(rest)),
         1 => drop(accounts::parse_shadow(rest)),
         2 => drop(accounts::parse_groups(rest)),
         3 => drop(cron::parse(rest, cron::Layout::System)),
         4 => drop(unit::parse(rest)),
         5 => drop(dpkg::parse_status(rest)),
-        _ => drop(dpkg::parse_md5sums(rest)),
+        6 => drop(dpkg::parse_md5sums(rest)),
+        7 => git::parse(rest).iter().for_each(|one| drop(git::runs_program(one))),
+        8 => drop(apk::parse(rest)),
+        9 => drop(pacman::parse_mtree(&pacman::unpack(rest))),
+        10 => drop(parse_header(rest)),
+        11 => drop(ndb::for_each(&rest, &mut |raw| drop(parse_header(raw)))),
+        12 => drop(bdb::for_each(&rest, &mut |raw| drop(parse_header(raw)))),
+        _ => {
+            let (file, log) = rest.split_at(rest.len() / 2);
+            if let Ok(database) = sqlite::Database::open(&file, Some(&log)) {
+                drop(database.rows("Packages", &mut |_| {}));
+            }
+        }
     }
 });

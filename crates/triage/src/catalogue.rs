@@ -1,13 +1,16 @@
 //! The catalogue of rules: everything that is said about a finding apart from the evidence itself.
 //!
-//! One data file, so that titles, techniques and innocent explanations are written once and a rule without them cannot exist.
+//! Data files, so that titles, techniques and innocent explanations are written once and a rule without them cannot exist,
+//! and so that places and words can be added without code.
 
 use crate::finding::{Confidence, Severity};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// The embedded text of the catalogue.
-const TEXT: &str = include_str!("catalogue.toml");
+/// The embedded texts of the catalogue.
+const RULES: &str = include_str!("catalogue/rules.toml");
+const PLACES: &str = include_str!("catalogue/places.toml");
+const LINES: &str = include_str!("catalogue/lines.toml");
 
 /// One rule as the catalogue describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,25 +35,73 @@ pub struct Rule {
     pub innocent: Vec<String>,
     /// How to check by hand.
     pub verify: String,
-    /// Patterns of places where a file that no package owns is a finding by itself.
+}
+
+/// A place where a file that no package owns is a finding by itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WatchedPlace {
+    pub(crate) rule: String,
+    pub(crate) at: Vec<String>,
+    /// Who would run or obey it; `~` stands for the owner of the home it lies in.
+    pub(crate) who: Option<String>,
+    pub(crate) when: Option<String>,
     #[serde(default)]
-    pub places: Vec<String>,
+    pub(crate) needs: Needs,
+    /// Ends of names that are read at all; any when empty.
+    #[serde(default)]
+    pub(crate) ends: Vec<String>,
+}
+
+/// What a file must be to act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Needs {
+    /// To exist.
+    #[default]
+    Nothing,
+    /// An execute bit.
+    Executable,
+    /// An execute bit, and a name that run-parts(8) accepts.
+    RunParts,
+    /// A name without a dot that does not end in a tilde (sudoers(5)).
+    PlainName,
+}
+
+/// Words in a line that make it a finding.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LineTest {
+    pub(crate) rule: String,
+    pub(crate) at: Vec<String>,
+    /// Alternatives; all words of one must stand in the line.
+    pub(crate) any: Vec<Vec<String>>,
+    pub(crate) what: String,
+    pub(crate) who: Option<String>,
+    pub(crate) when: Option<String>,
+    #[serde(default)]
+    pub(crate) comment: Vec<String>,
+    pub(crate) severity: Option<Severity>,
 }
 
 fn first_version() -> u32 {
     1
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct Document {
     rule: Vec<Rule>,
+    place: Vec<WatchedPlace>,
+    line: Vec<LineTest>,
 }
 
-/// All rules by identifier.
-#[derive(Debug)]
+/// All rules by identifier, and where they look.
+#[derive(Debug, Default)]
 pub struct Catalogue {
     rules: BTreeMap<String, Rule>,
+    pub(crate) places: Vec<WatchedPlace>,
+    pub(crate) lines: Vec<LineTest>,
 }
 
 impl Catalogue {
@@ -59,12 +110,14 @@ impl Catalogue {
     /// A test holds it to its grammar, so the empty catalogue this could fall back to is never seen.
     #[must_use]
     pub fn embedded() -> Self {
-        Self::parse(TEXT).unwrap_or(Self { rules: BTreeMap::new() })
-    }
-
-    fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        let document: Document = toml::from_str(text)?;
-        Ok(Self { rules: document.rule.into_iter().map(|rule| (rule.id.clone(), rule)).collect() })
+        let mut catalogue = Self::default();
+        for text in [RULES, PLACES, LINES] {
+            let document: Document = toml::from_str(text).unwrap_or_default();
+            catalogue.rules.extend(document.rule.into_iter().map(|rule| (rule.id.clone(), rule)));
+            catalogue.places.extend(document.place);
+            catalogue.lines.extend(document.line);
+        }
+        catalogue
     }
 
     /// The rule with this identifier.
@@ -85,12 +138,9 @@ mod tests {
 
     #[test]
     fn embedded_text_is_well_formed() {
-        let document: Document = toml::from_str(TEXT).unwrap();
-        assert_eq!(
-            document.rule.len(),
-            Catalogue::embedded().rules.len(),
-            "an identifier is used twice"
-        );
+        let document: Document = toml::from_str(RULES).unwrap();
+        let catalogue = Catalogue::embedded();
+        assert_eq!(document.rule.len(), catalogue.rules.len(), "an identifier is used twice");
         for rule in document.rule {
             assert!(rule.id.len() == 8 && rule.id.starts_with("GBX-"), "{}", rule.id);
             assert!(
@@ -99,6 +149,18 @@ mod tests {
                 rule.id
             );
             assert!(rule.mitre.iter().all(|technique| technique.starts_with('T')), "{}", rule.id);
+        }
+        let places: Document = toml::from_str(PLACES).unwrap();
+        let lines: Document = toml::from_str(LINES).unwrap();
+        assert!(places.place.len() > 40 && lines.line.len() > 15);
+        let used = places.place.iter().map(|one| (&one.rule, &one.at));
+        for (rule, at) in used.chain(lines.line.iter().map(|one| (&one.rule, &one.at))) {
+            assert!(catalogue.rule(rule).is_some(), "{rule} is no rule");
+            assert!(at.iter().all(|one| one.starts_with(['/', '~'])), "{at:?}");
+        }
+        for line in &lines.line {
+            let words = line.any.iter().flatten();
+            assert!(words.clone().all(|word| *word == word.to_ascii_lowercase()), "{line:?}");
         }
     }
 }

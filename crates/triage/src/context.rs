@@ -1,8 +1,9 @@
 //! What every rule works with: the inventory, the owners, the catalogue, and one way to report.
 
+use crate::activation::Run;
 use crate::catalogue::Catalogue;
 use crate::finding::{Activation, Coverage, Finding, Severity, Times};
-use crate::parse::dpkg::Ownership;
+use crate::ownership::Ownership;
 use crate::root::{Item, Root};
 use crate::{Digests, Options};
 use evidence::{Place, Problem, ProblemKind, RawPath, escape_bytes};
@@ -28,7 +29,8 @@ pub(crate) struct Context<'a> {
 /// Digests of a file, in hexadecimal.
 #[derive(Clone)]
 pub(crate) struct Hashes {
-    pub(crate) md5: String,
+    /// By the algorithm of the package database.
+    pub(crate) native: String,
     pub(crate) sha256: String,
 }
 
@@ -40,12 +42,11 @@ pub(crate) struct Spot<'a> {
     pub(crate) excerpt: Vec<u8>,
     pub(crate) detail: String,
     pub(crate) severity: Option<Severity>,
-    pub(crate) activation: Activation,
+    pub(crate) run: Run,
 }
 
 impl<'a> Spot<'a> {
     pub(crate) fn file(path: &'a [u8]) -> Self {
-        let activation = Activation::Unknown;
         Self {
             path,
             line: None,
@@ -53,7 +54,7 @@ impl<'a> Spot<'a> {
             excerpt: Vec::new(),
             detail: String::new(),
             severity: None,
-            activation,
+            run: Run::default(),
         }
     }
 
@@ -73,7 +74,12 @@ impl<'a> Spot<'a> {
     }
 
     pub(crate) fn activation(mut self, activation: Activation) -> Self {
-        self.activation = activation;
+        self.run.activation = activation;
+        self
+    }
+
+    pub(crate) fn run(mut self, run: Run) -> Self {
+        self.run = run;
         self
     }
 }
@@ -90,7 +96,7 @@ impl<'a> Context<'a> {
         };
         match &ownership {
             Some(found) => {
-                coverage.package_database = "dpkg (self-attested)".to_owned();
+                coverage.package_database = format!("{} (self-attested)", found.kind);
                 coverage.packages =
                     found.packages.iter().filter(|package| package.is_unpacked).count();
             }
@@ -98,8 +104,8 @@ impl<'a> Context<'a> {
                 coverage.package_database = "none".to_owned();
                 coverage
                     .rules_skipped
-                    .push("all that ask which package owns a file: no dpkg database".to_owned());
-                let text = "no dpkg database was found; files that belong to no package cannot be told from others";
+                    .push("all that ask which package owns a file: no package database".to_owned());
+                let text = "no package database that can be read was found; files that belong to no package cannot be told from others";
                 let place = Place::Path("/var/lib/dpkg/status".into());
                 root.problems.borrow_mut().push(Problem::new(
                     ProblemKind::Unsupported,
@@ -140,7 +146,7 @@ impl<'a> Context<'a> {
         let Some(hashes) = self.hashes(item) else { return true };
         self.ownership
             .as_ref()
-            .is_none_or(|ownership| !ownership.knows_digest(hashes.md5.as_bytes()))
+            .is_none_or(|ownership| !ownership.knows_digest(hashes.native.as_bytes()))
     }
 
     /// Whether an owned configuration file no longer is what its package delivered.
@@ -151,7 +157,7 @@ impl<'a> Context<'a> {
             .and_then(|ownership| ownership.conffiles.get(item.path))
             .cloned();
         match (delivered, self.hashes(item)) {
-            (Some(delivered), Some(hashes)) => hashes.md5.as_bytes() != delivered,
+            (Some(delivered), Some(hashes)) => hashes.native.as_bytes() != delivered,
             _ => false,
         }
     }
@@ -170,7 +176,8 @@ impl<'a> Context<'a> {
         if !item.is_file() || item.metadata.size_bytes > self.options.largest_hashed_bytes {
             return None;
         }
-        let mut hasher = MultiHasher::new(&Algorithms::sha256().with(Algorithm::Md5));
+        let native = self.ownership.as_ref().map_or(Algorithm::Sha256, |found| found.algorithm);
+        let mut hasher = MultiHasher::new(&Algorithms::sha256().with(native));
         let mut buf = vec![0; 256 * 1024];
         let mut offset = 0_u64;
         loop {
@@ -190,7 +197,7 @@ impl<'a> Context<'a> {
             }
         }
         let digests = hasher.finish();
-        Some(Hashes { md5: digests.of(Algorithm::Md5)?.to_hex(), sha256: digests.sha256_hex() })
+        Some(Hashes { native: digests.of(native)?.to_hex(), sha256: digests.sha256_hex() })
     }
 
     /// Reports a finding of `rule`; the rule must be in the catalogue, which a test makes sure of.
@@ -251,7 +258,10 @@ impl<'a> Context<'a> {
             }),
             sha256: hashes.map(|hashes| hashes.sha256),
             package,
-            activation: spot.activation,
+            activation: spot.run.activation,
+            who_runs: spot.run.who,
+            when_runs: spot.run.when,
+            what_runs: spot.run.what,
             why: rule.why.clone(),
             innocent_explanations: rule.innocent.clone(),
             verify_by_hand: rule.verify.clone(),

@@ -96,6 +96,12 @@ pub struct Finding {
     pub package: Option<String>,
     /// Whether it would act.
     pub activation: Activation,
+    /// Who would run or obey it, where known.
+    pub who_runs: Option<String>,
+    /// When, where known.
+    pub when_runs: Option<String>,
+    /// What would be run: a command or the file itself, escaped.
+    pub what_runs: Option<String>,
     /// Why it matters.
     pub why: String,
     /// What else may explain it.

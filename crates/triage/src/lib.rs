@@ -16,9 +16,11 @@
     )
 )]
 
+mod activation;
 mod catalogue;
 mod context;
 mod finding;
+mod ownership;
 
 pub mod parse;
 mod payload;

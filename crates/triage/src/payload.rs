@@ -72,6 +72,11 @@ pub(crate) fn sign_of(text: &[u8]) -> Option<&'static str> {
         .map(|(what, _)| *what)
 }
 
+/// Whether a sign is that of an attack wherever it stands, not only in a start-up file.
+pub(crate) fn is_attack(what: &str) -> bool {
+    ["network", "downloads", "hidden"].iter().any(|word| what.contains(word))
+}
+
 /// Whether a command starts a program that lies where everybody can write: as its first word, or after a shell's name.
 pub(crate) fn runs_from_shared(command: &[u8]) -> bool {
     let command = command.trim_ascii_start();

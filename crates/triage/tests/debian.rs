@@ -143,10 +143,10 @@ const PLANTS: &[(&str, &str, u32, &str)] = &[
     ("GBX-1001", "/var/www/html/x.php", 0o644, "<?php eval(base64_decode($_POST['x'])); ?>\n"),
     ("GBX-1002", "/usr/share/... ", 0o644, "x"),
     ("GBX-1004", "/usr/lib/python3/dist-packages/x.pth", 0o644, "import os\n"),
-    ("GBX-1101", "/etc/update-motd.d/137-python-upgrades", 0o755, "#!/bin/sh\n/opt/x\n"),
-    ("GBX-1101", "/etc/network/if-up.d/x", 0o755, "#!/bin/sh\n/opt/x\n"),
-    ("GBX-1101", "/etc/init.d/x", 0o755, "#!/bin/sh\n/opt/x\n"),
-    ("GBX-1101", "/etc/xdg/autostart/x.desktop", 0o644, "[Desktop Entry]\nExec=/opt/x\n"),
+    ("GBX-1106", "/etc/update-motd.d/137-python-upgrades", 0o755, "#!/bin/sh\n/opt/x\n"),
+    ("GBX-1105", "/etc/network/if-up.d/x", 0o755, "#!/bin/sh\n/opt/x\n"),
+    ("GBX-1102", "/etc/init.d/x", 0o755, "#!/bin/sh\n/opt/x\n"),
+    ("GBX-1107", "/etc/xdg/autostart/x.desktop", 0o644, "[Desktop Entry]\nExec=/opt/x\n"),
 ];
 
 #[test]

@@ -33,6 +33,14 @@ const PLANTS: &[(&str, &str, Plant)] = &[
     }),
     ("GBX-0107", "/etc/passwd", |fs| fs.append("/etc/passwd", "eve:x:00:0::/:/bin/sh\n")),
     ("GBX-0108", "/etc/group", |fs| fs.append("/etc/group", "docker:x:99:anna\n")),
+    ("GBX-0110", "/etc/shadow", |fs| {
+        fs.file("/etc/shadow-", "root:*:19000::::::\n");
+        fs.append("/etc/shadow", "eve:$6$salt$hashhashhash:19000::::::\n")
+    }),
+    ("GBX-1204", "/boot/efi/EFI/debian/shimx64.efi", |fs| {
+        fs.file("/usr/lib/shim/shimx64.efi.signed", "MZ 1");
+        fs.file("/boot/efi/EFI/debian/shimx64.efi", "MZ 2")
+    }),
     ("GBX-0121", "/etc/sudoers", |fs| fs.append("/etc/sudoers", "anna ALL=(ALL) NOPASSWD: ALL\n")),
     ("GBX-0122", "/etc/sudoers.d/eve", |fs| fs.file("/etc/sudoers.d/eve", "eve ALL=(ALL) ALL\n")),
     ("GBX-0201", "/root/.ssh/authorized_keys", |fs| {
@@ -141,7 +149,7 @@ const PLANTS: &[(&str, &str, Plant)] = &[
     ("GBX-1004", "/usr/lib/python3/dist-packages/x.pth", |fs| {
         fs.file("/usr/lib/python3/dist-packages/x.pth", "import os;os.system('/opt/x')\n")
     }),
-    ("GBX-1101", "/etc/update-motd.d/00-x", |fs| {
+    ("GBX-1106", "/etc/update-motd.d/00-x", |fs| {
         fs.program("/etc/update-motd.d/00-x", "#!/bin/sh\n/opt/x\n")
     }),
 ];
@@ -180,8 +188,13 @@ fn every_rule_fires_on_its_plant() {
 fn every_rule_has_a_plant() {
     let catalogue = Catalogue::embedded();
     let all: BTreeSet<&str> = catalogue.rules().map(|rule| rule.id.as_str()).collect();
-    let planted: BTreeSet<&str> = PLANTS.iter().map(|(rule, ..)| *rule).collect();
-    assert_eq!(all, planted);
+    let mut planted: BTreeSet<&str> = PLANTS.iter().map(|(rule, ..)| *rule).collect();
+    // The benchmark plants on a real root; what it expects it finds.
+    let benchmark =
+        include_str!("techniques.toml").lines().filter(|line| line.starts_with("expect"));
+    planted
+        .extend(benchmark.flat_map(|line| line.split('"').filter(|word| word.starts_with("GBX-"))));
+    assert_eq!(all.difference(&planted).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
 #[test]

@@ -3,11 +3,7 @@
 //! It lies on the suspect disk and vouches for itself, so it can show a change but never prove that there was none.
 
 use super::{lines, words};
-use crate::root::Root;
-use std::collections::{BTreeSet, HashMap};
-
-/// Largest database file read, in bytes; the status file of a large desktop has about 10 MiB.
-const MAX_DATABASE_BYTES: usize = 64 << 20;
+use std::collections::HashMap;
 
 /// One paragraph of the status file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,86 +68,9 @@ pub fn parse_md5sums(raw: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs.collect()
 }
 
-/// Who owns what, with paths in the form of the inventory.
-#[derive(Default)]
-pub(crate) struct Ownership {
-    pub(crate) packages: Vec<Package>,
-    owners: HashMap<Vec<u8>, u32>,
-    pub(crate) digests: HashMap<Vec<u8>, Vec<u8>>,
-    pub(crate) conffiles: HashMap<Vec<u8>, Vec<u8>>,
-    known: BTreeSet<Vec<u8>>,
-}
-
-impl Ownership {
-    /// Reads the database of the examined root; `None` when there is none.
-    pub(crate) fn read(root: &Root<'_>) -> Option<Self> {
-        let read = |path: &[u8]| {
-            let item = root.item(path)?;
-            root.fs.read_head(item.metadata.node, MAX_DATABASE_BYTES).ok().map(|(raw, _)| raw)
-        };
-        let mut out =
-            Self { packages: parse_status(&read(b"/var/lib/dpkg/status")?), ..Self::default() };
-        let diversions = parse_diversions(&read(b"/var/lib/dpkg/diversions").unwrap_or_default());
-        let place = |path: &[u8], package: &[u8]| {
-            let moved = diversions
-                .get(path)
-                .filter(|(_, by)| by.as_slice() != package)
-                .map(|(to, _)| to.as_slice());
-            root.canonical(moved.unwrap_or(path))
-        };
-        let mut numbers: HashMap<Vec<u8>, u32> = HashMap::new();
-        for (number, package) in (0_u32..).zip(&out.packages) {
-            if package.is_unpacked {
-                numbers.insert(package.name.clone(), number);
-            }
-            for (path, digest) in &package.conffiles {
-                let path = place(path, &package.name);
-                out.known.insert(digest.clone());
-                if package.is_unpacked && digest.len() == 32 {
-                    out.conffiles.insert(path, digest.clone());
-                }
-            }
-        }
-        for item in root.matching("/var/lib/dpkg/info/*") {
-            let name = item.name();
-            let Some(at) = name.iter().rposition(|byte| *byte == b'.') else { continue };
-            let (stem, kind) = (name.get(..at).unwrap_or(&[]), name.get(at..).unwrap_or(&[]));
-            let package = stem.split(|byte| *byte == b':').next().unwrap_or(stem);
-            let Some(number) = numbers.get(package) else { continue };
-            // The list's own existence makes the database's files owned, so that nothing hides beside them unseen.
-            out.owners.insert(item.path.to_vec(), *number);
-            if !matches!(kind, b".list" | b".md5sums") {
-                continue;
-            }
-            let Some(raw) = read(item.path) else { continue };
-            if kind == b".list" {
-                for (_, _, path) in lines(&raw).filter(|(_, _, path)| !path.is_empty()) {
-                    out.owners.insert(place(path, package), *number);
-                }
-            } else {
-                for (path, digest) in parse_md5sums(&raw) {
-                    out.known.insert(digest.clone());
-                    out.digests.insert(place(&path, package), digest);
-                }
-            }
-        }
-        Some(out)
-    }
-
-    /// `name version` of the package that owns a path of the inventory.
-    pub(crate) fn owner(&self, path: &[u8]) -> Option<&Package> {
-        let number = *self.owners.get(path)?;
-        self.packages.get(usize::try_from(number).ok()?)
-    }
-
-    /// Whether some package delivered a file with this MD5 (in hexadecimal).
-    pub(crate) fn knows_digest(&self, md5: &[u8]) -> bool {
-        self.known.contains(md5)
-    }
-}
-
 /// Diverted path to the path it went to and the package that diverted it: three lines for each.
-fn parse_diversions(raw: &[u8]) -> HashMap<Vec<u8>, (Vec<u8>, Vec<u8>)> {
+#[must_use]
+pub fn parse_diversions(raw: &[u8]) -> HashMap<Vec<u8>, (Vec<u8>, Vec<u8>)> {
     let all: Vec<&[u8]> =
         lines(raw).map(|(_, _, line)| line).filter(|line| !line.is_empty()).collect();
     all.as_chunks::<3>()

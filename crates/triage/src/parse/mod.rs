@@ -4,8 +4,14 @@
 //! the programs that obey these files are lenient too.
 
 pub mod accounts;
+pub mod apk;
+pub mod bytes;
 pub mod cron;
 pub mod dpkg;
+pub mod git;
+pub mod initramfs;
+pub mod pacman;
+pub mod rpm;
 pub mod unit;
 
 /// Lines with their number (from 1) and byte offset, without the line end.

@@ -1,9 +1,10 @@
 //! Accounts, passwords, groups and sudo.
 
+use crate::activation::Run;
 use crate::context::{Context, Spot};
 use crate::finding::Severity;
 use crate::parse::accounts::{self, Account, is_usable_hash};
-use crate::parse::{contains, meaningful};
+use crate::parse::{contains, meaningful, words};
 
 /// First uid of people on Debian and most others.
 const FIRST_PERSON: u32 = 1000;
@@ -21,6 +22,8 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         passwd_line(context, account);
     }
     let shadow = root.text(b"/etc/shadow").unwrap_or_default();
+    let old_shadow = root.text(b"/etc/shadow-").map(|raw| accounts::parse_shadow(&raw));
+    newcomers(context);
     for entry in accounts::parse_shadow(&shadow) {
         let account = root.accounts.iter().find(|account| account.name == entry.name);
         // The hash itself is no business of a report: the excerpt names the account and the kind of hash.
@@ -32,6 +35,10 @@ pub(crate) fn apply(context: &mut Context<'_>) {
             context.report("GBX-0103", spot("(empty)"));
         } else if is_usable_hash(&entry.hash) && account.is_some_and(is_system) {
             context.report("GBX-0104", spot("(hash)"));
+        } else if is_usable_hash(&entry.hash)
+            && old_shadow.as_ref().is_some_and(|old| old.iter().all(|one| one.hash != entry.hash))
+        {
+            context.report("GBX-0110", spot("(hash)"));
         }
     }
     for group in accounts::parse_groups(&root.text(b"/etc/group").unwrap_or_default()) {
@@ -40,13 +47,39 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         {
             let text =
                 [group.name.as_slice(), b": ", group.members.join(&b","[..]).as_slice()].concat();
-            context.report(
-                "GBX-0108",
-                Spot::line(b"/etc/group", group.line, group.offset_bytes, &text),
-            );
+            let spot = Spot::line(b"/etc/group", group.line, group.offset_bytes, &text);
+            let is_service = |member: &&Vec<u8>| {
+                root.accounts.iter().any(|account| account.name == **member && is_system(account))
+            };
+            let spot = match group.members.iter().find(is_service) {
+                // Backup software reads disks and shadow; a service among the administrators is another matter.
+                Some(member) if !matches!(group.name.as_slice(), b"shadow" | b"disk") => spot
+                    .detail(format!(
+                        "{} is the account of a service",
+                        evidence::escape_bytes(member)
+                    ))
+                    .severity(Severity::High),
+                Some(_) => spot.severity(Severity::Medium),
+                None => spot,
+            };
+            context.report("GBX-0108", spot);
         }
     }
     sudoers(context);
+}
+
+/// Accounts of people, or with uid 0, that `/etc/passwd-` lacks.
+fn newcomers(context: &mut Context<'_>) {
+    let root = context.root;
+    let Some(old) = root.text(b"/etc/passwd-").map(|raw| accounts::parse(&raw)) else { return };
+    for account in root.accounts.iter().filter(|account| !is_system(account)) {
+        if account.uid >= FIRST_PERSON && old.iter().all(|one| one.name != account.name) {
+            let shown = [account.name.as_slice(), b":", &account.uid_text, b":", &account.home];
+            let spot =
+                Spot::line(b"/etc/passwd", account.line, account.offset_bytes, &shown.concat());
+            context.report("GBX-0109", spot);
+        }
+    }
 }
 
 fn is_system(account: &Account) -> bool {
@@ -121,7 +154,10 @@ fn sudoers(context: &mut Context<'_>) {
         for (line, offset, text) in meaningful(&root.text(item.path).unwrap_or_default()) {
             let is_open = contains(text, b"NOPASSWD") || contains(text, b"!authenticate");
             if is_open && !is_ignored {
-                let spot = Spot::line(item.path, line, offset, text);
+                let who =
+                    words(text).first().map_or_else(String::new, |who| evidence::escape_bytes(who));
+                let run = Run::active(who, "whenever it likes, by sudo");
+                let spot = Spot::line(item.path, line, offset, text).run(run);
                 let everybody = text.trim_ascii_start().starts_with(b"ALL");
                 context.report(
                     "GBX-0121",

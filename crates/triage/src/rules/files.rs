@@ -155,7 +155,7 @@ fn set_id(context: &mut Context<'_>, item: Item<'_>) {
             context
                 .ownership
                 .as_ref()
-                .is_some_and(|ownership| ownership.knows_digest(hashes.md5.as_bytes()))
+                .is_some_and(|ownership| ownership.knows_digest(hashes.native.as_bytes()))
         });
         let is_known =
             SET_ID.iter().any(|name| name.as_bytes() == item.name()) && context.ownership.is_none();
@@ -166,6 +166,12 @@ fn set_id(context: &mut Context<'_>, item: Item<'_>) {
         } else if !is_known {
             context
                 .report("GBX-0601", if is_root { spot } else { spot.severity(Severity::Medium) });
+        }
+    } else if let Some(rights) = context.ownership.as_ref().and_then(|all| all.rights(item.path)) {
+        // This database records modes, so no list of ours is needed.
+        if item.metadata.mode & 0o6000 & !rights.mode != 0 {
+            let detail = format!("the package gives mode {:04o}", rights.mode);
+            context.report("GBX-0602", Spot::file(item.path).detail(detail));
         }
     } else if !SET_ID.iter().any(|name| name.as_bytes() == item.name()) {
         context.report("GBX-0602", Spot::file(item.path));
@@ -187,6 +193,10 @@ fn capabilities(context: &mut Context<'_>, item: Item<'_>) {
         u64::from(u32::from_le_bytes(raw.copied().unwrap_or_default()))
     };
     let permitted = word(4) | word(12) << 32;
+    let recorded = context.ownership.as_ref().and_then(|all| all.rights(item.path));
+    if recorded.is_some_and(|rights| rights.has_capabilities) {
+        return;
+    }
     let is_usual =
         context.is_owned(item.path) && CAPABLE.iter().any(|name| name.as_bytes() == item.name());
     // chown, dac_override, dac_read_search, fowner, setgid, setuid, sys_module, sys_rawio, sys_ptrace, sys_admin, setfcap.

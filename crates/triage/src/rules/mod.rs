@@ -1,13 +1,19 @@
 //! The rules, one file for each group of things they look at.
 
 mod accounts;
+mod boot;
 mod config;
+mod containers;
 mod files;
+mod git;
+mod initramfs;
+mod lines;
 mod packages;
 mod places;
 mod schedule;
 mod shells;
 mod ssh;
+mod units;
 
 use crate::context::Context;
 
@@ -17,6 +23,12 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         accounts::apply,
         ssh::apply,
         schedule::apply,
+        units::apply,
+        boot::apply,
+        initramfs::apply,
+        git::apply,
+        containers::apply,
+        lines::apply,
         config::apply,
         shells::apply,
         files::apply,

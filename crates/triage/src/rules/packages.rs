@@ -1,8 +1,10 @@
 //! What belongs to packages: files that differ from their digests, and programs, libraries and modules that belong to none.
 
 use crate::Digests;
+use crate::activation::Run;
 use crate::context::{Context, Spot};
 use crate::finding::Severity;
+use crate::parse::contains;
 use crate::payload;
 use crate::root::Item;
 use std::collections::BTreeSet;
@@ -59,6 +61,56 @@ pub(crate) fn apply(context: &mut Context<'_>) {
     }
     conffiles(context);
     strangers(context);
+    scripts(context);
+    loader(context);
+}
+
+/// Scripts of packages that do something suspicious, and packages that are nothing but scripts.
+fn scripts(context: &mut Context<'_>) {
+    let root = context.root;
+    let has_files = context.ownership.as_ref().map(|ownership| ownership.with_files(root));
+    for item in root.matching("/var/lib/dpkg/info/*") {
+        let name = item.name();
+        let is_script = [&b".preinst"[..], b".postinst", b".prerm", b".postrm", b".config"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        if !is_script || !item.is_file() {
+            continue;
+        }
+        let raw = root.text(item.path).unwrap_or_default();
+        let run = Run::active("root", "when the package is installed, updated or removed");
+        let run = run.what(item.path);
+        let at = name.iter().rposition(|byte| *byte == b'.').unwrap_or(0);
+        let package = name.get(..at).unwrap_or(&[]).split(|b| *b == b':').next().unwrap_or(&[]);
+        // Honest scripts set rights and variables; only what reaches out or hides counts here.
+        let sign = payload::signs(&raw).into_iter().find(|sign| payload::is_attack(sign.what));
+        if let Some(sign) = sign {
+            let spot = Spot::line(item.path, sign.line, sign.offset_bytes, &sign.text);
+            context.report("GBX-0709", spot.detail(sign.what).run(run));
+        } else if has_files.as_ref().is_some_and(|all| all.get(package) == Some(&false))
+            && name.ends_with(b"inst")
+        {
+            context.report("GBX-0708", Spot::file(item.path).run(run));
+        }
+    }
+}
+
+/// Loaders of the GNU C library that do not name `/etc/ld.so.preload`: they read another file instead.
+fn loader(context: &mut Context<'_>) {
+    let root = context.root;
+    let patterns = [
+        "/usr/lib/*/ld-linux*.so*",
+        "/usr/lib64/ld-linux*.so*",
+        "/usr/lib/ld-linux*.so*",
+        "/usr/lib32/ld-linux*.so*",
+    ];
+    for item in patterns.iter().flat_map(|pattern| root.matching(pattern)) {
+        let Some(raw) = root.text(item.path).filter(|_| item.is_file()) else { continue };
+        if raw.starts_with(b"\x7fELF") && !contains(&raw, b"/etc/ld.so.preload") {
+            let run = Run::active("each account", "at each start of a program");
+            context.report("GBX-0504", Spot::file(item.path).run(run));
+        }
+    }
 }
 
 fn digests(context: &mut Context<'_>) {
@@ -78,11 +130,13 @@ fn digests(context: &mut Context<'_>) {
         }
         let Some(hashes) = context.hashes(item) else { continue };
         context.coverage.digests_compared = context.coverage.digests_compared.saturating_add(1);
-        if hashes.md5.as_bytes().eq_ignore_ascii_case(&digest) {
+        if hashes.native.as_bytes().eq_ignore_ascii_case(&digest) {
             continue;
         }
         let rule = if is_program(context, item) { "GBX-0701" } else { "GBX-0702" };
-        let detail = format!("MD5 is {}, expected {}", hashes.md5, evidence::escape_bytes(&digest));
+        let name = context.ownership.as_ref().map_or("", |found| found.algorithm.name());
+        let detail =
+            format!("{name} is {}, expected {}", hashes.native, evidence::escape_bytes(&digest));
         context.report(rule, Spot::file(item.path).detail(detail));
     }
 }

@@ -1,10 +1,11 @@
-//! What runs by itself at a time or at boot: cron, at, systemd units. Which files belong is [`super::places`]' question;
+//! What runs by itself at a time: cron, anacron, at. Which files belong is [`super::places`]' question;
 //! here their commands are read, and those of changed configuration files too.
 
+use crate::activation::Run;
 use crate::context::{Context, Spot};
-use crate::finding::{Activation, Severity};
+use crate::finding::Severity;
 use crate::parse::cron::{self, Layout};
-use crate::parse::{contains, lines, unit};
+use crate::parse::{contains, lines, meaningful, words};
 use crate::payload;
 
 pub(crate) fn apply(context: &mut Context<'_>) {
@@ -33,7 +34,7 @@ pub(crate) fn apply(context: &mut Context<'_>) {
             at_job(context, item.path);
         }
     }
-    units(context);
+    anacron(context);
 }
 
 /// Jobs of a file that no package owns or that was changed: each is told, worse if its command is suspicious.
@@ -52,8 +53,13 @@ fn jobs(context: &mut Context<'_>, path: &[u8], layout: Layout, rule: &str) {
             evidence::escape_bytes(&job.times)
         );
         let spot = Spot::line(path, job.line, job.offset_bytes, &job.command);
-        let spot =
-            spot.activation(if is_ignored { Activation::Inactive } else { Activation::Active });
+        let run = Run::active(
+            evidence::escape_bytes(&user),
+            format!("cron: {}", evidence::escape_bytes(&job.times)),
+        )
+        .what(&job.command)
+        .but(is_ignored.then_some("inactive: cron passes over names with dots"));
+        let spot = spot.run(run);
         if let Some(what) = payload::sign_of(&job.command) {
             context.report(
                 rule,
@@ -70,7 +76,7 @@ fn jobs(context: &mut Context<'_>, path: &[u8], layout: Layout, rule: &str) {
 
 fn at_job(context: &mut Context<'_>, path: &[u8]) {
     let raw = context.root.text(path).unwrap_or_default();
-    let uid = lines(&raw)
+    let header = lines(&raw)
         .find(|(_, _, line)| line.starts_with(b"# atrun"))
         .map_or(&b""[..], |(_, _, line)| line);
     // The environment comes first; the commands are at the end.
@@ -78,9 +84,22 @@ fn at_job(context: &mut Context<'_>, path: &[u8]) {
         .filter(|(_, _, line)| !line.trim_ascii().is_empty() && !contains(line, b"DELIMITER"))
         .last();
     let (line, offset, text) = last.unwrap_or((1, 0, &[]));
+    let uid = words(header).iter().find_map(|word| word.strip_prefix(b"uid=").map(<[u8]>::to_vec));
+    let who = uid.map_or_else(
+        || "the account in its header".to_owned(),
+        |uid| format!("uid {}", evidence::escape_bytes(&uid)),
+    );
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
+    let when = at_minute(name).map_or_else(
+        || "at the time in its name".to_owned(),
+        |minute| {
+            let seconds = i64::from(minute).saturating_mul(60);
+            format!("once, at {}", evidence::Time { seconds, nanoseconds: 0 })
+        },
+    );
     let spot = Spot::line(path, line, offset, text)
-        .detail(evidence::escape_bytes(uid))
-        .activation(Activation::Active);
+        .detail(evidence::escape_bytes(header))
+        .run(Run::active(who, when).what(text));
     let sign = payload::signs(&raw).first().map(|sign| sign.what);
     context.report(
         "GBX-0303",
@@ -91,32 +110,46 @@ fn at_job(context: &mut Context<'_>, path: &[u8]) {
     );
 }
 
-/// Unit files that no package owns: their commands decide how bad. The file itself is told by its place.
-fn units(context: &mut Context<'_>) {
+/// The minutes since 1970 in a job's name: queue, five digits of job number, eight of minutes, hexadecimal.
+fn at_minute(name: &[u8]) -> Option<u32> {
+    let digits = name.get(6..14).filter(|_| name.len() == 14)?;
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// Lines of a changed or foreign anacrontab that are not the delivered calls of run-parts.
+fn anacron(context: &mut Context<'_>) {
     let root = context.root;
-    let Some(rule) = context.catalogue.rule("GBX-0401") else { return };
-    for pattern in &rule.places {
-        for item in root.matching(pattern).into_iter().filter(|item| item.is_file()) {
-            if !context.is_foreign(item) {
-                continue;
-            }
-            let raw = root.text(item.path).unwrap_or_default();
-            for setting in unit::parse(&raw) {
-                let spot = || {
-                    let text = [setting.key.as_slice(), b"=", &setting.value].concat();
-                    Spot::line(item.path, setting.line, setting.offset_bytes, &text)
-                };
-                if setting.key == b"Environment" && payload::sign_of(&setting.value).is_some() {
-                    context.report("GBX-0503", spot());
-                } else if !unit::is_command(&setting.key) {
-                    continue;
-                } else if let Some(what) = payload::sign_of(&setting.value) {
-                    context.report("GBX-0401", spot().detail(what).severity(Severity::Critical));
-                } else if payload::runs_from_shared(&setting.value) {
-                    let detail = "the program lies where everybody can write";
-                    context.report("GBX-0401", spot().detail(detail).severity(Severity::High));
-                }
-            }
+    let path = b"/etc/anacrontab";
+    let Some(item) = root.item(path).filter(|item| item.is_file()) else { return };
+    if !context.is_foreign(item) && !context.is_changed_conffile(item) {
+        return;
+    }
+    for (line, offset, text) in meaningful(&root.text(path).unwrap_or_default()) {
+        let all = words(text);
+        let [period, _, _, command @ ..] = all.as_slice() else { continue };
+        let is_setting = period.contains(&b'=') || all.get(1) == Some(&&b"="[..]);
+        let command = command.join(&b' ');
+        if is_setting || command.is_empty() || contains(&command, b"run-parts") {
+            continue;
         }
+        let when = format!("once in {} days, after boot", evidence::escape_bytes(period));
+        let spot =
+            Spot::line(path, line, offset, text).run(Run::active("root", when).what(&command));
+        context.report(
+            "GBX-0304",
+            match payload::sign_of(&command) {
+                Some(what) => spot.detail(what).severity(Severity::Critical),
+                None => spot,
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_minute_stands_in_the_name() {
+        assert_eq!(super::at_minute(b"a0000101b2c3d4"), Some(0x01b2_c3d4));
+        assert_eq!(super::at_minute(b".SEQ"), None);
     }
 }

@@ -1,8 +1,10 @@
 //! Ways in by SSH: keys of accounts, and what the server's configuration adds.
 
+use crate::activation::Run;
 use crate::context::{Context, Spot};
 use crate::finding::Severity;
-use crate::parse::{contains, meaningful, words};
+use crate::parse::{contains, lines, meaningful, words};
+use crate::root::Item;
 
 /// Starts of the words that name a key's type.
 const KEY_TYPES: &[&str] = &["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
@@ -13,6 +15,9 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         for item in root.matching(pattern) {
             authorized_keys(context, item.path);
         }
+    }
+    for item in root.matching("~/.ssh/*").into_iter().filter(|item| item.is_file()) {
+        private_key(context, item);
     }
     let mut files = root.matching("/etc/ssh/sshd_config");
     files.extend(root.matching("/etc/ssh/sshd_config.d/*.conf"));
@@ -65,10 +70,31 @@ fn authorized_keys(context: &mut Context<'_>, path: &[u8]) {
             }
             None => ("GBX-0203", "the home of no account".to_owned()),
         };
-        context.report(rule, spot().detail(who));
+        let holder =
+            owner.map_or_else(|| "nobody".to_owned(), |one| evidence::escape_bytes(&one.name));
+        let run = Run::active(holder, "when somebody logs in with the key");
+        context.report(rule, spot().detail(who).run(run));
         if contains(&options, b"command=") || contains(&options, b"environment=") {
             context.report("GBX-0204", spot());
         }
+    }
+}
+
+/// A private key that needs no passphrase: `none` as cipher in OpenSSH's form (PROTOCOL.key), no "ENCRYPTED" in older ones.
+fn private_key(context: &mut Context<'_>, item: Item<'_>) {
+    let Ok((head, _)) = context.root.fs.read_head(item.metadata.node, 400) else { return };
+    let Some(first) = lines(&head).next().map(|(_, _, line)| line.to_vec()) else { return };
+    if !first.starts_with(b"-----BEGIN ") || !contains(&first, b"PRIVATE KEY-----") {
+        return;
+    }
+    let is_open = if contains(&first, b"OPENSSH") {
+        // "openssh-key-v1\0" and the four-byte length of "none", in base 64.
+        contains(&head, b"b3BlbnNzaC1rZXktdjEAAAAABG5vbmU")
+    } else {
+        !contains(&head, b"ENCRYPTED")
+    };
+    if is_open {
+        context.report("GBX-0205", Spot { excerpt: first, ..Spot::file(item.path) });
     }
 }
 
