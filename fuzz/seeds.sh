@@ -36,6 +36,10 @@ printf '\003*/5 * * * * root x\n@reboot root y\nA=b\n' > corpus/text/cron
 printf '\004[Unit]\nA=b \\\n c\n' > corpus/text/unit
 printf '\005Package: a\nStatus: install ok installed\nConffiles:\n /etc/a 0123\n\n' > corpus/text/status
 printf '\0060123456789abcdef0123456789abcdef  usr/bin/a\n' > corpus/text/md5sums
+printf '\007[core]\n\tpager = x | y\n[alias]\n a = !b\n' > corpus/text/git
+printf '\010P:a\nV:1\nF:usr/bin\nR:x\na:0:0:4755\nZ:Q12jmj7l5rSw0yVb/vlWAYkK/YBwk=\n\n' > corpus/text/apk
+printf '\011#mtree\n/set type=file uid=0 mode=755\n./usr/a\\040b mode=644 sha256digest=00\n' > corpus/text/mtree
+printf '\014' > corpus/text/bdb
 digits=d41d8cd98f00b204e9800998ecf8427e
 printf '\000%s  a\n\\%s  b\\nc\n' "$digits" "$digits" > corpus/list/sum
 printf '\000MD5 (a (b)) = %s\n' "$digits" > corpus/list/tag

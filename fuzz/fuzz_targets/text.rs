@@ -1,12 +1,12 @@
-//! The parsers of a Linux system's text files. The first byte chooses, so that one corpus serves all.
+//! The parsers of a Linux system's text files, package databases and boot images. The first byte chooses, so that one corpus serves all.
 #![no_main]
 
 use triage::parse::rpm::{bdb, ndb, parse_header, sqlite};
-use triage::parse::{accounts, apk, cron, dpkg, git, pacman, unit};
+use triage::parse::{accounts, apk, cron, dpkg, git, initramfs, pacman, unit};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
-    match choice % 14 {
+    match choice % 15 {
         0 => drop(accounts::parse(rest)),
         1 => drop(accounts::parse_shadow(rest)),
         2 => drop(accounts::parse_groups(rest)),
@@ -18,12 +18,17 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         8 => drop(apk::parse(rest)),
         9 => drop(pacman::parse_mtree(&pacman::unpack(rest))),
         10 => drop(parse_header(rest)),
-        11 => drop(ndb::for_each(&rest, &mut |raw| drop(parse_header(raw)))),
-        12 => drop(bdb::for_each(&rest, &mut |raw| drop(parse_header(raw)))),
+        11 => {
+            let _ = ndb::for_each(&rest, &mut |raw| drop(parse_header(raw)));
+        }
+        12 => {
+            let _ = bdb::for_each(&rest, &mut |raw| drop(parse_header(raw)));
+        }
+        13 => drop(initramfs::for_each(&rest, &mut |_| {})),
         _ => {
             let (file, log) = rest.split_at(rest.len() / 2);
             if let Ok(database) = sqlite::Database::open(&file, Some(&log)) {
-                drop(database.rows("Packages", &mut |_| {}));
+                let _ = database.rows("Packages", &mut |_| {});
             }
         }
     }

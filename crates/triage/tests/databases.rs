@@ -104,7 +104,7 @@ fn listing(packages: &[Package]) -> Vec<String> {
             } else {
                 String::from_utf8(file.digest.clone()).unwrap()
             };
-            format!("{} {digest} {:07o}", String::from_utf8(file.path.clone()).unwrap(), file.mode)
+            format!("{} {digest} 0{:o}", String::from_utf8(file.path.clone()).unwrap(), file.mode)
         })
         .collect();
     lines.sort();
@@ -146,7 +146,7 @@ fn rpm_in_sqlite_and_berkeley_db_is_read_as_rpm_reads_it() {
     };
     let theirs = query(&root, "sqlite");
     assert_eq!(listing(&ours), theirs);
-    assert_eq!(theirs.len(), 2008);
+    assert_eq!(theirs.len(), 2007);
     assert_eq!(ours[2].version, b"3:1.0-2");
     assert_eq!(ours[2].scripts, [b"echo hello".to_vec()]);
 
@@ -169,7 +169,9 @@ fn rpm_in_sqlite_and_berkeley_db_is_read_as_rpm_reads_it() {
     let ours = packages_of(|visit| bdb::for_each(&raw.as_slice(), visit).unwrap());
     assert_eq!(listing(&ours), query(&old, "bdb_ro"));
     assert_eq!(examine(&old).coverage.package_database, "rpm (bdb) (self-attested)");
-    hostile(&raw, 200, |raw| drop(bdb::for_each(&raw, &mut |raw| drop(parse_header(raw)))));
+    hostile(&raw, 200, |raw| {
+        let _ = bdb::for_each(&raw, &mut |raw| drop(parse_header(raw)));
+    });
     for blob in &blobs[..2] {
         hostile(blob, 2000, |raw| drop(parse_header(raw)));
     }
@@ -289,7 +291,9 @@ fn ndb_by_its_description() {
     raw.extend([0; 64]);
     let found = packages_of(|visit| ndb::for_each(&raw.as_slice(), visit).unwrap());
     assert_eq!((found.len(), found[0].files[0].path.as_slice()), (1, &b"/usr/bin/x"[..]));
-    hostile(&raw, 3000, |raw| drop(ndb::for_each(&raw, &mut |raw| drop(parse_header(raw)))));
+    hostile(&raw, 3000, |raw| {
+        let _ = ndb::for_each(&raw, &mut |raw| drop(parse_header(raw)));
+    });
 }
 
 #[test]
@@ -412,7 +416,7 @@ fn every_segment_of_a_boot_image_is_walked() {
     let mut image = [archive("early", b"microcode"), vec![0; 300]].concat();
     image.resize(image.len().next_multiple_of(512), 0);
     let mut expected = vec!["early".to_owned()];
-    let big: Vec<u8> = (0..300_000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+    let big: Vec<u8> = (0..300_000_u32).flat_map(|n| n.wrapping_mul(n).to_le_bytes()).collect();
     let packers: [(&str, &[&str]); 3] =
         [("gzip", &["-c"]), ("zstd", &["-c", "-q"]), ("xz", &["-c", "--check=crc32"])];
     for (program, arguments) in packers {

@@ -96,7 +96,7 @@ impl<'a> Overlay<'a> {
     ) {
         let at = path.iter().rposition(|byte| *byte == b'/').unwrap();
         if self.node(&path[..at]).is_none() {
-            self.put(&path[..at].to_vec(), FileKind::Directory, Some(0o755), None);
+            self.put(&path[..at], FileKind::Directory, Some(0o755), None);
         }
         let parent = self.node(&path[..at]).unwrap();
         let old = self.node(path).map(|node| (self.metadata(node).unwrap(), node));
