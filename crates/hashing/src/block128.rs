@@ -2,7 +2,8 @@
 //!
 //! As in `block64`: the compression function is the crate's, buffer and padding are ours. FIPS 180-4 section 5.1.2.
 
-use crate::saved::{Reader, put_bytes, put_u64};
+use crate::block::Waiting;
+use crate::saved::{Reader, put_u64};
 use crate::{Algorithm, Digest, Digests};
 
 const BLOCK_BYTES: usize = 128;
@@ -23,63 +24,24 @@ const START: [u64; 8] = [
 #[derive(Clone)]
 pub(crate) struct Block128 {
     state: [u64; 8],
-    total_bytes: u64,
-    buffer: [u8; BLOCK_BYTES],
+    waiting: Waiting<BLOCK_BYTES>,
 }
 
 impl Block128 {
     pub(crate) fn new() -> Self {
-        Self { state: START, total_bytes: 0, buffer: [0; BLOCK_BYTES] }
-    }
-
-    fn filled(&self) -> usize {
-        let block = u64::try_from(BLOCK_BYTES).unwrap_or(u64::MAX);
-        usize::try_from(self.total_bytes.checked_rem(block).unwrap_or(0)).unwrap_or(0)
+        Self { state: START, waiting: Waiting::new() }
     }
 
     /// Takes the next bytes.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        let filled = self.filled();
-        let taken = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.total_bytes = self.total_bytes.wrapping_add(taken);
-        let mut bytes = bytes;
-        if filled > 0 {
-            let room = BLOCK_BYTES.saturating_sub(filled);
-            let (head, rest) = bytes.split_at(room.min(bytes.len()));
-            let end = filled.saturating_add(head.len());
-            if let Some(place) = self.buffer.get_mut(filled..end) {
-                place.copy_from_slice(head);
-            }
-            if end < BLOCK_BYTES {
-                return;
-            }
-            sha2::block_api::compress512(&mut self.state, &[self.buffer]);
-            bytes = rest;
-        }
-        let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
-        sha2::block_api::compress512(&mut self.state, blocks);
-        if let Some(place) = self.buffer.get_mut(..rest.len()) {
-            place.copy_from_slice(rest);
-        }
+        let state = &mut self.state;
+        self.waiting.update(bytes, |blocks| sha2::block_api::compress512(state, blocks));
     }
 
     /// The digest of everything taken.
     pub(crate) fn finish(mut self, digests: &mut Digests) {
-        let mut blocks = [[0; BLOCK_BYTES]; 2];
-        let filled = self.filled();
-        let bytes = blocks.as_flattened_mut();
-        if let (Some(place), Some(left)) = (bytes.get_mut(..filled), self.buffer.get(..filled)) {
-            place.copy_from_slice(left);
-        }
-        if let Some(mark) = bytes.get_mut(filled) {
-            *mark = 0x80;
-        }
-        let length = u128::from(self.total_bytes).wrapping_mul(8).to_be_bytes();
-        let count = if filled < BLOCK_BYTES.saturating_sub(length.len()) { 1usize } else { 2 };
-        let end = count.saturating_mul(BLOCK_BYTES);
-        if let Some(place) = bytes.get_mut(end.saturating_sub(length.len())..end) {
-            place.copy_from_slice(&length);
-        }
+        let length = u128::from(self.waiting.bits()).to_be_bytes();
+        let (blocks, count) = self.waiting.padded(&length);
         sha2::block_api::compress512(&mut self.state, blocks.get(..count).unwrap_or(&blocks));
         let words = self.state.map(u64::to_be_bytes);
         if let Ok(digest) = Digest::new(Algorithm::Sha512, words.as_flattened()) {
@@ -89,20 +51,14 @@ impl Block128 {
 
     /// Appends the state for [`Self::restore`].
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.total_bytes);
-        put_bytes(out, self.buffer.get(..self.filled()).unwrap_or_default());
+        self.waiting.save(out);
         self.state.iter().for_each(|word| put_u64(out, *word));
     }
 
     /// The state that [`Self::save`] wrote.
     pub(crate) fn restore(from: &mut Reader<'_>) -> Option<Self> {
         let mut state = Self::new();
-        state.total_bytes = from.u64()?;
-        let left = from.bytes()?;
-        if left.len() != state.filled() {
-            return None;
-        }
-        state.buffer.get_mut(..left.len())?.copy_from_slice(left);
+        state.waiting = Waiting::restore(from)?;
         for word in &mut state.state {
             *word = from.u64()?;
         }

@@ -21,8 +21,8 @@ const SAVED: &[u8] = b"glovebox digest state 1\n";
 
 /// Computes the chosen digests of one stream.
 ///
-/// MD5 and SHA-256 of one stream are computed together where the processor has SHA instructions, and
-/// then cost what MD5 costs alone.
+/// MD5 and SHA-256 of one stream, and SHA-1 with them, are computed together where the processor has SHA
+/// instructions, and then cost about what MD5 costs alone.
 #[derive(Clone)]
 pub struct MultiHasher {
     algorithms: Algorithms,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::groups::{GROUP_BYTES, Groups, value};
 use crate::hasher::BLOCK_BYTES;
-use crate::{Algorithm, Algorithms, Digests, Error, MultiHasher};
+use crate::{Algorithm, Algorithms, Digests, Error, MultiHasher, PieceDigests, PieceHasher};
 
 /// From this size on it pays to start threads for one file.
 const LARGE_BYTES: u64 = 16 << 20;
@@ -27,77 +27,6 @@ const WAITING_PARTS: usize = 4;
 
 /// Bytes between two joins of parts that were hashed at the same time: what bounds the memory.
 const SPAN_BYTES: u64 = 1 << 30;
-
-/// The digests of one piece of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PieceDigests {
-    /// Where it begins, in bytes.
-    pub offset_bytes: u64,
-    /// How long it is; the last one may be shorter than the others.
-    pub length_bytes: u64,
-    /// Its digests.
-    pub digests: Digests,
-}
-
-/// Computes digests of the pieces of a stream, beside the digests of the whole.
-#[derive(Clone)]
-pub struct PieceHasher {
-    algorithms: Algorithms,
-    piece_bytes: NonZeroU64,
-    hasher: MultiHasher,
-    taken_bytes: u64,
-    offset_bytes: u64,
-    done: Vec<PieceDigests>,
-}
-
-impl PieceHasher {
-    /// Pieces of this size, from the beginning of the stream.
-    #[must_use]
-    pub fn new(algorithms: &Algorithms, piece_bytes: NonZeroU64) -> Self {
-        Self {
-            algorithms: algorithms.clone(),
-            piece_bytes,
-            hasher: MultiHasher::new(algorithms),
-            taken_bytes: 0,
-            offset_bytes: 0,
-            done: Vec::new(),
-        }
-    }
-
-    /// Takes the next bytes of the stream.
-    pub fn update(&mut self, bytes: &[u8]) {
-        let mut bytes = bytes;
-        while !bytes.is_empty() {
-            let room = self.piece_bytes.get().saturating_sub(self.taken_bytes);
-            let length = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-            let (head, rest) = bytes.split_at(length);
-            self.hasher.update(head);
-            let length = u64::try_from(length).unwrap_or(u64::MAX);
-            self.taken_bytes = self.taken_bytes.saturating_add(length);
-            if self.taken_bytes >= self.piece_bytes.get() {
-                self.close();
-            }
-            bytes = rest;
-        }
-    }
-
-    fn close(&mut self) {
-        let hasher = std::mem::replace(&mut self.hasher, MultiHasher::new(&self.algorithms));
-        let (offset_bytes, length_bytes) = (self.offset_bytes, self.taken_bytes);
-        self.done.push(PieceDigests { offset_bytes, length_bytes, digests: hasher.finish() });
-        self.offset_bytes = offset_bytes.saturating_add(length_bytes);
-        self.taken_bytes = 0;
-    }
-
-    /// The pieces in their order; none of an empty stream.
-    #[must_use]
-    pub fn finish(mut self) -> Vec<PieceDigests> {
-        if self.taken_bytes > 0 {
-            self.close();
-        }
-        self.done
-    }
-}
 
 /// What is wanted of one stream.
 #[derive(Debug, Clone)]
@@ -403,26 +332,5 @@ mod tests {
             assert_eq!(found.size_bytes, bytes.len() as u64);
             assert_eq!(found.digests, digest_bytes(&bytes, &algorithms));
         }
-    }
-
-    #[test]
-    fn pieces_are_those_of_the_stream() {
-        let bytes = noise(1_000_003);
-        let algorithms = Algorithms::sha256();
-        let mut hasher = PieceHasher::new(&algorithms, NonZeroU64::new(300_000).unwrap());
-        bytes.chunks(77_777).for_each(|part| hasher.update(part));
-        let pieces = hasher.finish();
-        let expected: Vec<PieceDigests> = bytes
-            .chunks(300_000)
-            .zip(0u64..)
-            .map(|(piece, number)| PieceDigests {
-                offset_bytes: number * 300_000,
-                length_bytes: piece.len() as u64,
-                digests: digest_bytes(piece, &algorithms),
-            })
-            .collect();
-        assert_eq!(pieces, expected);
-        let none = PieceHasher::new(&algorithms, NonZeroU64::MIN).finish();
-        assert!(none.is_empty());
     }
 }

@@ -21,8 +21,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 
-use crate::large::{self, PieceDigests, Wanted};
-use crate::{Algorithms, Content, Entry, Error, Manifest, SpecialKind, escape_name};
+use crate::large::{self, Wanted};
+use crate::{
+    Algorithms, Content, Entry, Error, Manifest, PieceDigests, SpecialKind, escape_name,
+};
 
 /// How a tree is to be read.
 #[derive(Debug, Clone)]
