@@ -19,8 +19,10 @@ pub struct Plan {
     pub algorithms: Algorithms,
     /// Bytes read at once; a multiple of 4096, from 4 KiB to 64 MiB.
     pub chunk_bytes: usize,
-    /// Buffers in flight, from 2 to 64; memory is this times the chunk.
+    /// Buffers in flight at most, from 2 to 64.
     pub buffers: usize,
+    /// Bytes of memory for chunks and for what formats make of them; where more would not fit, fewer buffers are used.
+    pub memory_bytes: usize,
     /// How often a single bad sector is tried again.
     pub retries: u8,
     /// Chunks that fail or take longer than this are left as holes of zeros and listed, and so is what lies behind them.
@@ -36,12 +38,13 @@ pub struct Plan {
 }
 
 impl Default for Plan {
-    /// SHA-256, 8 buffers of 1 MiB, one more try for a bad sector, every byte written, one worker.
+    /// SHA-256, 8 buffers of 1 MiB, 32 MiB in all, one more try for a bad sector, every byte written, one worker.
     fn default() -> Self {
         Self {
             algorithms: Algorithms::sha256(),
             chunk_bytes: 1 << 20,
             buffers: 8,
+            memory_bytes: 32 << 20,
             retries: 1,
             skip_slow: None,
             layout: Layout::Plain,
@@ -148,6 +151,14 @@ impl Plan {
     /// Whether copies can be continued from this place.
     pub(crate) fn is_checkpoint(&self, end_bytes: u64) -> bool {
         self.checkpoint_bytes.is_some_and(|every| every > 0 && end_bytes.is_multiple_of(every))
+    }
+
+    /// Buffers that fit when each chunk is there once as it was read and once in every encoding; at least 3, without which
+    /// reader, digests and writer would wait for one another.
+    pub(crate) fn buffers_for(&self, encodings: usize) -> usize {
+        let each = self.chunk_bytes.saturating_mul(encodings.saturating_add(1));
+        let fitting = self.memory_bytes.checked_div(each).unwrap_or(0);
+        fitting.max(3).min(self.buffers)
     }
 
     /// Refuses what cannot be done.

@@ -21,6 +21,7 @@
 
 mod acquire;
 mod buffer;
+mod deflate;
 mod error;
 mod extent;
 mod files;
@@ -50,11 +51,12 @@ pub use files::{CopiedFile, copy_out, safe_name};
 pub use format::{
     About, Compression, Format, Medium, Request, aff4, create, e01, raw, reopen, zst,
 };
+pub use hashing::PieceDigests as PieceDigest;
 pub use journal::{Journal, Reached};
 pub use map::map_text;
 pub use partial::{PartialFile, Verified, verify};
 pub use parts::Parts;
-pub use pieces::{PieceDigest, Pieces};
+pub use pieces::Pieces;
 pub use pipeline::{Copied, Imaged, Standing, Start, image};
 pub use progress::Progress;
 pub use reader::Ending;

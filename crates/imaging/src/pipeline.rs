@@ -4,7 +4,8 @@
 //! buffers is what bounds memory: the slowest stage holds the others back. A copy that fails ends alone; only when the
 //! last one has failed does the reading stop.
 //!
-//! Memory: buffers × chunk for the bytes, at most as much again for each encoding in use, 1/3 MiB for each worker.
+//! Memory: [`Plan::memory_bytes`] for the chunks and for what encoders made of them, and what encoders need for themselves:
+//! 1/3 MiB for each worker and encoding. It does not grow with formats or copies: more of them have fewer buffers.
 
 use std::io;
 use std::sync::atomic::AtomicBool;
@@ -109,8 +110,9 @@ pub fn image<W: ImageWriter>(
     let first_bytes = start.offset_bytes;
     let (encodings, wanted) = encodings(&writers);
     let count = writers.len();
-    let (to_digest, digest_queue) = sync_channel(plan.buffers);
-    let (to_workers, worker_queue) = sync_channel::<Arc<Job>>(plan.buffers);
+    let buffers = plan.buffers_for(encodings.len());
+    let (to_digest, digest_queue) = sync_channel(buffers);
+    let (to_workers, worker_queue) = sync_channel::<Arc<Job>>(buffers);
     let worker_queue = Mutex::new(worker_queue);
     // Writers wait for the caller's progress to be taken, as they would if they called it.
     let (events, event_queue) = sync_channel(1);
@@ -122,7 +124,7 @@ pub fn image<W: ImageWriter>(
     let (read, hashed, written, journal_failure) = std::thread::scope(|scope| {
         let (mut to_writers, mut writing) = (Vec::new(), Vec::new());
         for (copy, (writer, encoding)) in writers.into_iter().zip(wanted).enumerate() {
-            let (send, queue) = sync_channel(plan.buffers);
+            let (send, queue) = sync_channel(buffers);
             to_writers.push(Some(send));
             let desk = Desk { copy, encoding, events: events.clone(), notes: notes.clone() };
             writing.push(scope.spawn(move || desk.write_all(&queue, writer, first_bytes)));
@@ -139,7 +141,8 @@ pub fn image<W: ImageWriter>(
         }
         let outlets = Outlets { to_digest, to_workers, to_writers, encodings: encodings.len() };
         let begun = (start.offset_bytes, start.bad);
-        let reading = scope.spawn(move || read_all(source, plan, begun, cancel, outlets));
+        let pool = Pool::new(buffers, plan.chunk_bytes);
+        let reading = scope.spawn(move || read_all(source, plan, pool, begun, cancel, outlets));
         tell(&event_queue, count, (first_bytes, total_bytes), progress);
         (
             finished(reading.join()),
@@ -216,11 +219,11 @@ struct ReadResult {
 fn read_all(
     source: &dyn ReadAt,
     plan: &Plan,
+    pool: Pool,
     (mut offset_bytes, bad): (u64, Extents),
     cancel: &AtomicBool,
     mut outlets: Outlets,
 ) -> ReadResult {
-    let pool = Pool::new(plan.buffers, plan.chunk_bytes);
     let mut reader =
         Reader::new(source, plan.retries, cancel).skipping(plan.skip_slow, plan.chunk_bytes);
     let mut noted_bytes = offset_bytes;

@@ -2,7 +2,7 @@
 
 use hashing::{Algorithm, Digests};
 
-use super::encode::adler32;
+use crate::deflate::adler32;
 use crate::{Acquisition, Compression};
 
 /// A section's own header.
