@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use xshell::{Shell, cmd};
 
-use super::Args;
 use super::contest::{Contest, Rival};
+use super::{Args, Page, released};
 use crate::host::{self, Tool};
 use crate::{cache, files};
 
@@ -44,8 +44,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let sh = Shell::new()?;
     sh.change_dir(&root);
     cmd!(sh, "cargo build --release --package glovebox").run()?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), Into::into);
-    let ours = target.join("release/glovebox");
+    let ours = released(&root, "glovebox");
     let folder = planted(&sh, args.percent)?;
     let b3sum = b3sum(&sh)?;
     let mut text = String::new();
@@ -55,19 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     {
         text.push_str(&contest.table(&contest.hold(args.turns)?));
     }
-    println!("{text}");
-    if args.record {
-        let cores = std::thread::available_parallelism()?;
-        let head = format!(
-            "# Hashing\n\nMade by `cargo xtask bench hashing --turns {} --record` on {cores} cores; contestants took turns, all of it lay in the\npage cache. Only the ratios of one run count.\n",
-            args.turns
-        );
-        let path = root.join("docs/benchmarks/hashing.md");
-        std::fs::create_dir_all(root.join("docs/benchmarks"))?;
-        std::fs::write(&path, head + &text)
-            .with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
+    let about = "Contestants took turns, all of it lay in the\npage cache. Only the ratios of one run count.";
+    args.tell(&root, &Page { name: "hashing", title: "Hashing", about }, &text)
 }
 
 /// The files, made once.

@@ -1,15 +1,17 @@
 //! `bench imaging`: our copies beside dc3dd, dcfldd, ewfacquire and `dd | tee | openssl`, of one generated file.
 //!
-//! The file lies in the page cache and the copies go to memory, so that programs are compared and not disks. Nobody but us
+//! The file lies in the page cache and the copies go to memory, so that programs are compared and not disks. Not timed, for
+//! anybody: taking away the copy before, and for ours making the case. A case is made once for an investigation, however
+//! many disks are imaged into it, and nobody else has one; opening it, the act and its signature are timed. Nobody but us
 //! reads back, so ours does not either, except where the table says so.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
-use super::Args;
 use super::contest::{Contest, Rival};
+use super::{Args, Page, libewf, released};
 use crate::host::{self, Tool};
 use crate::{cache, files};
 
@@ -39,6 +41,18 @@ with open(path, "wb") as out:
 tar.kill()
 "#;
 
+/// What everything is done with.
+struct Rig {
+    ours: PathBuf,
+    source: PathBuf,
+    /// In memory; emptied before each run.
+    out: PathBuf,
+    /// In memory; what is verified.
+    kept: PathBuf,
+    /// The tools of a newer libewf than Debian's, where they could be built.
+    newer: Option<PathBuf>,
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     host::need(&[Tool::Oracles, Tool::Benchmarks, Tool::Imagers])?;
     let root = files::project_root()?;
@@ -49,31 +63,33 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let _alone = cache::lock("bench")?;
     let megabytes = (4096 * args.percent / 100).max(16);
     let source = source(&sh, &folder, megabytes)?;
-    let out = tempfile::tempdir_in("/dev/shm").context("making a folder in memory")?;
-    let ours = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root.join("target"), PathBuf::from)
-        .join("release/glovebox");
+    let memory = || tempfile::tempdir_in("/dev/shm").context("making a folder in memory");
+    let (out, kept) = (memory()?, memory()?);
+    let rig = Rig {
+        ours: released(&root, "glovebox"),
+        source,
+        out: out.path().to_path_buf(),
+        kept: kept.path().to_path_buf(),
+        newer: libewf::tools(&sh)?,
+    };
     let mut text = String::new();
-    for contest in contests(&ours, &source, out.path()) {
+    for contest in rig.contests() {
         if contest.what.contains(&args.only) {
-            text.push_str(&contest.table(&contest.hold(args.turns)?));
+            text.push_str(&contest.table(&contest.hold_after(args.turns, &rig.before())?));
         }
     }
-    text.push_str(&sizes(&sh, &ours, &source, out.path())?);
-    println!("{text}");
-    if args.record {
-        ensure!(args.percent == 100 && args.only.is_empty(), "only the whole is recorded");
-        let cores = std::thread::available_parallelism()?;
-        let head = format!(
-            "# Imaging\n\nMade by `cargo xtask bench imaging --turns {} --percent {} --record` on {cores} cores: one file of {megabytes} MiB (40 % of\ntar, 30 % zeros, 30 % noise) in the page cache, copies into memory; contestants took turns. Only the ratios of one run count.\n",
-            args.turns, args.percent
-        );
-        let path = root.join("docs/benchmarks/imaging.md");
-        std::fs::create_dir_all(root.join("docs/benchmarks"))?;
-        std::fs::write(&path, head + &text)
-            .with_context(|| format!("writing {}", path.display()))?;
+    let verifying = rig.verifying();
+    if verifying.what.contains(&args.only) {
+        let line = rig.image_to_verify();
+        cmd!(sh, "sh -c {line}").quiet().ignore_stdout().run()?;
+        text.push_str(&verifying.table(&verifying.hold(args.turns)?));
+        std::fs::remove_file(rig.kept.join("x.E01"))?;
     }
-    Ok(())
+    text.push_str(&rig.sizes(&sh)?);
+    let about = format!(
+        "One file of {megabytes} MiB (40 % of\ntar, 30 % zeros, 30 % noise) in the page cache, copies into memory; contestants took turns. The case was made before,\noutside the time. Only the ratios of one run count.",
+    );
+    args.tell(&root, &Page { name: "imaging", title: "Imaging", about: &about }, &text)
 }
 
 /// The file to image, made once for each size.
@@ -89,132 +105,143 @@ fn source(sh: &Shell, folder: &Path, megabytes: u64) -> Result<PathBuf> {
     Ok(source)
 }
 
-/// The line that images with ours into a new case.
-fn image(ours: &Path, source: &Path, out: &Path, options: &str) -> String {
-    let (ours, source, out) = (ours.display(), source.display(), out.display());
-    // Not read back counts as done in part: exit code 3.
-    format!(
-        "rm -rf {out}/*; {ours} case create c --on {out} --examiner E --no-passphrase >&2 && \
-         {{ {ours} image {source} --case {out}/c {options} >&2; code=$?; [ $code -eq 0 ] || [ $code -eq 3 ]; }}"
-    )
-}
+impl Rig {
+    /// Before each run, untimed: an empty folder, and in it an empty case.
+    fn before(&self) -> String {
+        let (ours, out) = (self.ours.display(), self.out.display());
+        format!("rm -rf {out}/* && {ours} case create c --on {out} --examiner E --no-passphrase")
+    }
 
-fn contests(ours: &Path, source: &Path, out: &Path) -> Vec<Contest> {
-    let mine = |options: &str| image(ours, source, out, options);
-    let (from, to) = (source.display(), out.display());
-    let fresh = |line: String| format!("rm -rf {to}/*; {line}");
-    let tee = format!("dd if={from} bs=1M 2>/dev/null | tee {to}/x.raw | openssl dgst -sha256");
-    let raw = Contest {
-        what: "raw and SHA-256".to_owned(),
-        aim: "at most 1.10 of openssl alone; a third of dc3dd, a quarter of dcfldd",
-        rivals: vec![
-            Rival { name: "glovebox image", line: mine("--dangerously-no-verify") },
-            Rival { name: "openssl dgst (no copy)", line: format!("openssl dgst -sha256 {from}") },
-            Rival { name: "dd, tee, openssl", line: fresh(tee) },
-            Rival {
-                name: "dc3dd",
-                line: fresh(format!("dc3dd if={from} of={to}/x.raw hash=sha256 log={to}/log")),
-            },
-            Rival {
-                name: "dcfldd",
-                line: fresh(format!("dcfldd if={from} of={to}/x.raw bs=1M hash=sha256")),
-            },
-        ],
-    };
-    let both = Contest {
-        what: "raw, MD5 and SHA-256".to_owned(),
-        aim: "at most 1.10 of openssl's MD5 alone; 1/1.7 of dc3dd, a third of dcfldd",
-        rivals: vec![
-            Rival { name: "glovebox image", line: mine("--digests md5 --dangerously-no-verify") },
-            Rival {
-                name: "openssl dgst -md5 (no copy)",
-                line: format!("openssl dgst -md5 {from}"),
-            },
-            Rival {
-                name: "dc3dd",
-                line: fresh(format!(
-                    "dc3dd if={from} of={to}/x.raw hash=md5 hash=sha256 log={to}/log"
-                )),
-            },
-            Rival {
-                name: "dcfldd",
-                line: fresh(format!("dcfldd if={from} of={to}/x.raw bs=1M hash=md5,sha256")),
-            },
-        ],
-    };
-    let verified = Contest {
-        what: "raw and SHA-256, read back".to_owned(),
-        aim: "half of dc3dd, which reads back too",
-        rivals: vec![
-            Rival { name: "glovebox image", line: mine("") },
-            Rival {
-                name: "dc3dd hof=",
-                line: fresh(format!("dc3dd if={from} hof={to}/x.raw hash=sha256 log={to}/log")),
-            },
-        ],
-    };
-    let e01 = Contest {
-        what: "E01, MD5 and SHA-256".to_owned(),
-        aim: "a quarter of ewfacquire",
-        rivals: vec![
-            Rival { name: "glovebox image", line: mine("--format e01 --dangerously-no-verify") },
-            Rival { name: "ewfacquire -c fast", line: fresh(ewfacquire(source, out, "fast")) },
-            Rival {
-                name: "glovebox image, zeros only",
-                line: mine("--format e01 --compression zeros --dangerously-no-verify"),
-            },
-            Rival {
-                name: "ewfacquire -c empty-block",
-                line: fresh(ewfacquire(source, out, "empty-block")),
-            },
-            Rival { name: "glovebox image, read back", line: mine("--format e01") },
-        ],
-    };
-    let all = Contest {
-        what: "raw, E01 and zstd from one read".to_owned(),
-        aim: "less than the three one after the other",
-        rivals: vec![
-            Rival {
-                name: "glovebox image raw,e01,zst",
-                line: mine("--format raw,e01,zst --dangerously-no-verify"),
-            },
-            Rival {
-                name: "glovebox image zst",
-                line: mine("--format zst --dangerously-no-verify"),
-            },
-        ],
-    };
-    vec![raw, both, verified, e01, all]
-}
+    /// The line that images with ours into the case.
+    fn image(&self, options: &str) -> String {
+        let (ours, source, out) = (self.ours.display(), self.source.display(), self.out.display());
+        // Not read back counts as done in part: exit code 3.
+        let image = format!("{ours} image {source} --case {out}/c {options}");
+        if options.contains("no-verify") { format!("{image}; [ $? -eq 3 ]") } else { image }
+    }
 
-fn ewfacquire(source: &Path, out: &Path, level: &str) -> String {
-    let (from, to) = (source.display(), out.display());
-    format!("ewfacquire -u -q -d sha256 -c {level} -t {to}/x {from}")
-}
+    fn contests(&self) -> Vec<Contest> {
+        let (from, to) = (self.source.display(), self.out.display());
+        let rival = |name, line: String| Rival { name, line };
+        let quick = |options: &str| self.image(&format!("{options} --dangerously-no-verify"));
+        let dc3dd = |hashes: &str, output: &str| {
+            format!("dc3dd if={from} {output}={to}/x.raw {hashes} log={to}/log")
+        };
+        let dcfldd = |hashes: &str| format!("dcfldd if={from} of={to}/x.raw bs=1M hash={hashes}");
+        let tee = format!("dd if={from} bs=1M 2>/dev/null | tee {to}/x.raw | openssl dgst -sha256");
+        let raw = Contest {
+            what: "raw and SHA-256".to_owned(),
+            aim: "at most 1.10 of openssl alone, 1/3.5 of dc3dd, a quarter of dcfldd (T1)",
+            rivals: vec![
+                rival("glovebox image", quick("")),
+                rival("openssl dgst -sha256 (no copy)", format!("openssl dgst -sha256 {from}")),
+                rival("dd, tee, openssl", tee),
+                rival("dc3dd", dc3dd("hash=sha256", "of")),
+                rival("dcfldd", dcfldd("sha256")),
+            ],
+        };
+        let both = Contest {
+            what: "raw, MD5 and SHA-256".to_owned(),
+            aim: "at most 1.10 of openssl's MD5 alone, 1/1.7 of dc3dd, a third of dcfldd (T2)",
+            rivals: vec![
+                rival("glovebox image", quick("--digests md5")),
+                rival("openssl dgst -md5 (no copy)", format!("openssl dgst -md5 {from}")),
+                rival("dc3dd", dc3dd("hash=md5 hash=sha256", "of")),
+                rival("dcfldd", dcfldd("md5,sha256")),
+            ],
+        };
+        let verified = Contest {
+            what: "raw and SHA-256, read back".to_owned(),
+            aim: "half of dc3dd, which reads back too",
+            rivals: vec![
+                rival("glovebox image", self.image("")),
+                rival("dc3dd hof=", dc3dd("hash=sha256", "hof")),
+            ],
+        };
+        let mut e01 = Contest {
+            what: "E01, MD5 and SHA-256".to_owned(),
+            aim: "a quarter of the newer ewfacquire, 1/4.5 of Debian's, 0.35 of its processor time (T3)",
+            rivals: vec![
+                rival("glovebox image", quick("--format e01")),
+                rival("ewfacquire -c fast", self.ewfacquire("ewfacquire", "fast")),
+                rival("glovebox image, zeros only", quick("--format e01 --compression zeros")),
+                rival("ewfacquire -c empty-block", self.ewfacquire("ewfacquire", "empty-block")),
+                rival("glovebox image, read back", self.image("--format e01")),
+            ],
+        };
+        if let Some(newer) = self.newer("ewfacquire") {
+            e01.rivals
+                .push(rival("newer ewfacquire -c fast -j 4", self.ewfacquire(&newer, "fast")));
+        }
+        let all = Contest {
+            what: "raw, E01, AFF4 and zstd from one read".to_owned(),
+            aim: "less than one after the other; 64 MiB at most (T7)",
+            rivals: vec![
+                rival("glovebox image raw,e01,aff4,zst", quick("--format raw,e01,aff4,zst")),
+                rival("glovebox image aff4", quick("--format aff4")),
+                rival("glovebox image zst", quick("--format zst")),
+            ],
+        };
+        vec![raw, both, verified, e01, all]
+    }
 
-/// How large the E01 are, which is the other half of a fair comparison.
-fn sizes(sh: &Shell, ours: &Path, source: &Path, out: &Path) -> Result<String> {
-    let total = |line: &str| -> Result<u64> {
-        cmd!(sh, "sh -c {line}").quiet().ignore_stdout().ignore_stderr().run()?;
-        let mut bytes = 0;
-        let mut folders = vec![out.to_path_buf()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(&folder)? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    folders.push(entry.path());
-                } else if entry.file_name().to_string_lossy().contains(".E") {
-                    bytes += entry.metadata()?.len();
+    /// Verifying one E01, made by ewfacquire.
+    fn verifying(&self) -> Contest {
+        let (ours, image) = (self.ours.display(), self.kept.join("x.E01"));
+        let image = image.display();
+        let verify = |program: &str| format!("{program} -q -d sha256 {image}");
+        let mut rivals = vec![
+            Rival { name: "glovebox image verify", line: format!("{ours} image verify {image}") },
+            Rival { name: "ewfverify -d sha256", line: verify("ewfverify") },
+        ];
+        if let Some(newer) = self.newer("ewfverify") {
+            rivals.push(Rival { name: "newer ewfverify -d sha256", line: verify(&newer) });
+        }
+        Contest {
+            what: "verifying an E01, MD5 and SHA-256".to_owned(),
+            aim: "1/1.5 of the newer ewfverify (T6)",
+            rivals,
+        }
+    }
+
+    fn image_to_verify(&self) -> String {
+        let (from, to) = (self.source.display(), self.kept.display());
+        format!("ewfacquire -u -q -S 8EiB -c fast -t {to}/x {from}")
+    }
+
+    fn newer(&self, program: &str) -> Option<String> {
+        self.newer.as_ref().map(|folder| folder.join(program).display().to_string())
+    }
+
+    fn ewfacquire(&self, program: &str, level: &str) -> String {
+        let (from, to) = (self.source.display(), self.out.display());
+        format!("{program} -u -q -d sha256 -c {level} -t {to}/x {from}")
+    }
+
+    /// How large the E01 are, which is the other half of a fair comparison.
+    fn sizes(&self, sh: &Shell) -> Result<String> {
+        let total = |line: &str| -> Result<u64> {
+            let line = format!("{} >&2 && {line}", self.before());
+            cmd!(sh, "sh -c {line}").quiet().ignore_stdout().ignore_stderr().run()?;
+            let mut bytes = 0;
+            let mut folders = vec![self.out.clone()];
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(&folder)? {
+                    let entry = entry?;
+                    if entry.file_type()?.is_dir() {
+                        folders.push(entry.path());
+                    } else if entry.file_name().to_string_lossy().contains(".E") {
+                        bytes += entry.metadata()?.len();
+                    }
                 }
             }
-        }
-        Ok(bytes)
-    };
-    let mine = total(&image(ours, source, out, "--format e01"))?;
-    let to = out.display();
-    let theirs = total(&format!("rm -rf {to}/*; {}", ewfacquire(source, out, "fast")))?;
-    Ok(format!(
-        "\nThe E01 is {:.3} of the size of ewfacquire's with `-c fast` ({mine} and {theirs} bytes).\n",
-        mine as f64 / theirs.max(1) as f64
-    ))
+            Ok(bytes)
+        };
+        let mine = total(&self.image("--format e01"))?;
+        let theirs = total(&self.ewfacquire("ewfacquire", "fast"))?;
+        Ok(format!(
+            "\nThe E01 is {:.3} of the size of ewfacquire's with `-c fast` ({mine} and {theirs} bytes); at most 1.01 is aimed at (T3).\n",
+            mine as f64 / theirs.max(1) as f64
+        ))
+    }
 }

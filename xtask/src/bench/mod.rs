@@ -8,6 +8,7 @@ mod contest;
 mod evidence;
 mod hashing;
 mod imaging;
+mod libewf;
 mod report;
 
 use std::path::{Path, PathBuf};
