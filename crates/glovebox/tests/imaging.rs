@@ -208,3 +208,33 @@ fn what_cannot_be_is_said_before_reading() {
     let expected = hashing::digest_bytes(&bench.bytes, &hashing::Algorithms::sha256());
     assert_eq!(imaged(&records)["digests"]["sha256"], expected.sha256_hex());
 }
+
+/// Vouched for by the bytes of the source: an image alone cannot say that it was exchanged, the act of its case can.
+#[test]
+fn an_image_in_a_case_is_compared_with_its_act() {
+    let bench = bench(2);
+    let (code, records, said) = bench.image(&["--format", "raw,e01"]);
+    assert_eq!(code, Some(0), "{said}");
+    let raw = bench.case().join(imaged(&records)["file"].as_str().expect("a file"));
+    let verify = |file: &Path| {
+        let file = file.to_str().expect("test paths are UTF-8");
+        answers(&glovebox(&["image", "verify", file, "--json"]))
+    };
+    for file in [raw.clone(), raw.with_extension("E01")] {
+        let (code, records, said) = verify(&file);
+        assert_eq!(code, Some(0), "{said}");
+        let digests = records[0]["digests"].as_array().expect("digests");
+        let by_act: Vec<&Value> = digests.iter().filter(|one| one["act"].is_u64()).collect();
+        assert!(by_act.iter().any(|one| one["algorithm"] == "sha256"), "{records:?}");
+        assert!(by_act.iter().all(|one| one["verdict"] == "same"), "{records:?}");
+    }
+    let mut bytes = bench.bytes.clone();
+    bytes[70_000] ^= 1;
+    std::fs::remove_file(&raw).expect("the image goes");
+    std::fs::write(&raw, &bytes).expect("another image in its place");
+    let (code, records, _) = verify(&raw);
+    assert_eq!(code, Some(1), "{records:?}");
+    assert!(records[0]["digests"].to_string().contains("differs"), "{records:?}");
+    // The same bytes outside a case: nothing to compare with.
+    assert_eq!(verify(&bench.source).0, Some(3));
+}

@@ -3,6 +3,7 @@
 
 mod cat;
 mod convert;
+mod in_case;
 mod info;
 mod place;
 mod record;

@@ -42,7 +42,7 @@ pub(crate) struct Take {
     /// How hard formats that compress try
     #[arg(long, value_enum, default_value = "fast")]
     compression: Effort,
-    /// Digests beside SHA-256: md5, sha1, sha512, blake3 (E01 adds MD5)
+    /// Beside SHA-256: md5, sha1, sha512, blake3 (E01 adds the first two)
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = algorithm)]
     digests: Vec<Algorithm>,
     /// Also a SHA-256 of each piece of this size
@@ -244,8 +244,8 @@ impl Take {
     fn algorithms(&self) -> Vec<Algorithm> {
         let mut all: Algorithms = self.digests.iter().copied().collect();
         if self.format.contains(&Kind::E01) {
-            // The one digest every program that reads E01 compares.
-            all = all.with(Algorithm::Md5);
+            // What programs that read E01 look for; both come with SHA-256 at nearly no cost.
+            all = all.with(Algorithm::Md5).with(Algorithm::Sha1);
         }
         all.iter().collect()
     }

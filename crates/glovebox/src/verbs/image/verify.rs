@@ -9,6 +9,7 @@ use hashing::{Algorithm, Algorithms, Digests};
 use imaging::{Acquisition, Ending, NullSink, Plan, acquire};
 use serde::Serialize;
 
+use super::in_case;
 use super::stored::{self, Reading};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,8 +18,9 @@ use crate::progress::Meter;
 
 /// Read an image and compare it with the digests it records
 ///
-/// Works on images made by others. Exit code 1: it is damaged or differs;
-/// 3: it is readable, but records no digest that could be compared.
+/// Works on images made by others. An image in a case is compared with what
+/// the act of its acquisition recorded too. Exit code 1: it is damaged or
+/// differs; 3: it is readable, but nothing recorded could be compared.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -45,6 +47,9 @@ pub(super) struct Checked {
     recorded: String,
     found: Option<String>,
     pub(super) verdict: Verdict,
+    /// The act of the case that recorded it; absent when the image itself did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    act: Option<u64>,
 }
 
 /// A stretch that cannot be read although the image should have it.
@@ -71,7 +76,14 @@ impl Args {
     /// # Errors
     /// If the image cannot be opened, or reading is stopped.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let opened = stored::open(&self.file)?;
+        let mut opened = stored::open(&self.file)?;
+        // Acquisitions count zeros where nothing could be read; only some formats show something else there.
+        let counted =
+            if opened.as_digested.is_some() { Counted::AsZeros } else { Counted::AsShown };
+        let in_case = in_case::look(&self.file, counted)?;
+        let own = opened.digests.len();
+        let act = in_case.as_ref().map(|found| found.act);
+        opened.digests.extend(in_case.into_iter().flat_map(|found| found.digests));
         let cancel = stored::cancelled()?;
         let shown = opened.as_digested.as_ref().unwrap_or(&opened.source);
         let as_shown = read(shown, &opened, Counted::AsShown, &cancel)?;
@@ -79,9 +91,10 @@ impl Args {
         if opened.digests.iter().any(|one| one.counted == Counted::AsZeros) {
             as_zeros = Some(read(&opened.source, &opened, Counted::AsZeros, &cancel)?);
         }
-        let digests = opened.digests.iter().map(|one| match (one.counted, &as_zeros) {
-            (Counted::AsZeros, Some(read)) => check(one, &read.digests),
-            _ => check(one, &as_shown.digests),
+        let digests = opened.digests.iter().enumerate().map(|(number, one)| {
+            let read = as_zeros.as_ref().filter(|_| one.counted == Counted::AsZeros);
+            let checked = check(one, &read.unwrap_or(&as_shown).digests);
+            Checked { act: act.filter(|_| number >= own), ..checked }
         });
         let damage = |offset_bytes: u64, length_bytes: u64| Damage {
             offset_bytes,
@@ -159,17 +172,18 @@ pub(super) fn check(recorded: &Recorded, computed: &Digests) -> Checked {
         Some(_) => Verdict::Differs,
     };
     let (algorithm, recorded) = (recorded.algorithm.clone(), recorded.hex.clone());
-    Checked { algorithm, recorded, found, verdict }
+    Checked { algorithm, recorded, found, verdict, act: None }
 }
 
 /// How a checked digest is told.
 pub(super) fn line(checked: &Checked) -> String {
     let Checked { algorithm, recorded, .. } = checked;
+    let by = checked.act.map_or_else(String::new, |act| format!(" in the case, act {act}"));
     match (checked.verdict, &checked.found) {
         (Verdict::Differs, Some(found)) => {
-            paint(&format!("{algorithm}  DIFFERS: {found}, recorded {recorded}"), Colour::Red)
+            paint(&format!("{algorithm}  DIFFERS: {found}, recorded{by} {recorded}"), Colour::Red)
         }
-        (Verdict::Same, _) => format!("{algorithm}  {recorded}  as recorded"),
+        (Verdict::Same, _) => format!("{algorithm}  {recorded}  as recorded{by}"),
         _ => format!("{algorithm}  {recorded}  not checked: no such digest here"),
     }
 }
@@ -184,7 +198,7 @@ fn text(verified: &Verified<'_>) -> String {
     )];
     lines.extend(verified.digests.iter().map(line));
     if verified.digests.is_empty() {
-        lines.push("no digest is recorded in it".to_owned());
+        lines.push("no digest is recorded of it".to_owned());
     }
     for damage in &verified.damaged {
         let text = format!(
