@@ -3,6 +3,7 @@
 //!
 //! `GLOVEBOX_AFF4_PYTHON` is an interpreter that has pyaff4; the test command of the project sets it.
 
+use super::support::bounded::bounded;
 use super::support::{run, text};
 use super::{disk, fact, hostile, image, published, texts, try_image};
 use evidence::Source;
@@ -157,13 +158,16 @@ fn what_pyaff4_writes_by_every_compression() {
 
 #[test]
 fn mutated_aff4_never_panics_or_hangs() {
-    let directory = tempfile::tempdir().unwrap();
-    for method in ["http://code.google.com/p/snappy/", "https://code.google.com/p/lz4/"] {
-        let Some(path) = written(directory.path(), &disk()[580_000..700_000], method, "2") else {
-            return;
-        };
-        hostile::mutate("a_1.aff4", &std::fs::read(path).unwrap(), 60);
-    }
+    bounded("AFF4", || {
+        let directory = tempfile::tempdir().unwrap();
+        for method in ["http://code.google.com/p/snappy/", "https://code.google.com/p/lz4/"] {
+            let Some(path) = written(directory.path(), &disk()[580_000..700_000], method, "2")
+            else {
+                return;
+            };
+            hostile::mutate("a_1.aff4", &std::fs::read(path).unwrap(), 60);
+        }
+    });
 }
 
 #[test]

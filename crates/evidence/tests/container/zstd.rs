@@ -1,6 +1,7 @@
 //! Disks in Zstandard frames. The `zstd` program makes the frames (tier 1); the seek table is put behind them here, after
 //! its description, and the images `imaging` writes are read back in that crate's tests.
 
+use super::support::bounded::bounded;
 use super::support::{run, text, tool};
 use super::{Opened, assert_shows, disk, hostile, image, texts, try_image};
 use evidence::container::Format;
@@ -103,10 +104,14 @@ fn a_file_that_cannot_be_read_in_place_is_named_with_the_way_out() {
 
 #[test]
 fn mutated_zstd_never_panics_or_hangs() {
-    let directory = tempfile::tempdir().unwrap();
-    let disk = &disk()[550_000..750_000];
-    let Some((packed, lengths)) = frames(directory.path(), disk, 30_000, &["-3"]) else { return };
-    hostile::mutate("a.zst", &packed, 40);
-    hostile::mutate("b.zst", &[&packed[..], &seek_table(&lengths)].concat(), 40);
-    assert!(texts(&shown(directory.path(), &packed).problems).is_empty());
+    bounded("zstd frames", || {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = &disk()[550_000..750_000];
+        let Some((packed, lengths)) = frames(directory.path(), disk, 30_000, &["-3"]) else {
+            return;
+        };
+        hostile::mutate("a.zst", &packed, 40);
+        hostile::mutate("b.zst", &[&packed[..], &seek_table(&lengths)].concat(), 40);
+        assert!(texts(&shown(directory.path(), &packed).problems).is_empty());
+    });
 }
