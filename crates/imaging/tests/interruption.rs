@@ -245,13 +245,13 @@ fn judge(folder: &Path, image: &[u8], order: Order) {
     // Our reader of other people's images; pyaff4 judges in the tests of the format.
     let aff4 = fs::read(folder.join("image.aff4")).unwrap();
     let opened = container::open(Arc::new(MemSource::new(aff4)), b"image.aff4", &Alone).unwrap();
-    let disk = opened.as_digested.unwrap_or(opened.source);
     let mut bytes = vec![0; image.len()];
-    let mut at = 0;
-    while at < bytes.len() {
-        let count = disk.read_at(at as u64, &mut bytes[at..]).unwrap();
-        assert!(count > 0, "image.aff4 ends at {at}");
-        at += count;
+    for (number, sector) in bytes.chunks_mut(512).enumerate() {
+        match opened.source.read_at(number as u64 * 512, sector) {
+            Ok(count) => assert_eq!(count, sector.len()),
+            // What could not be read is an error of exactly that sector.
+            Err(_) => assert!([3, 5000, 5001, 8192].contains(&number), "{number}"),
+        }
     }
     assert!(bytes == image, "image.aff4");
     if tool("ewfverify") {

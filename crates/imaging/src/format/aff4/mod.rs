@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 use super::{About, Compression, Medium, Request, parsed, shown};
 use crate::sink::is_zero;
 use crate::{
-    Acquisition, Checkpoint, Encode, Encoded, Encoding, Error, Extents, ImageFile, ImageWriter,
-    Part, Parts, Piece, ReadAt, Stored,
+    Acquisition, Checkpoint, Encode, Encoded, Encoding, Error, Extent, Extents, ImageFile,
+    ImageWriter, Part, Parts, Piece, ReadAt, Run, Stored, Unread,
 };
 use map::Zeros;
 use zip::{Member, Name};
@@ -73,6 +73,9 @@ struct State {
     at_bytes: u64,
     chunks: u64,
     bevy: Option<BevyState>,
+    /// Offset and length of what could not be read; only once everything behind the data was written too.
+    #[serde(default)]
+    complete: Option<Vec<(u64, u64)>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,6 +116,16 @@ impl Aff4Image {
         let state: State = parsed(state, &request.folder)?;
         let parts = Parts::reopen(&request.folder, vec![state.name.clone()], state.at_bytes)?;
         let mut image = Self::new(request, medium, parts);
+        if let Some(bad) = &state.complete {
+            // Behind the members lies the directory: there is nothing to take up, only to read back.
+            let mut extents = Extents::default();
+            for (offset_bytes, length_bytes) in bad.iter().copied() {
+                let extent = Extent { offset_bytes, length_bytes };
+                extents.add(Run { extent, why: Unread::Bad });
+            }
+            (image.complete, image.chunks) = (Some(extents), state.chunks);
+            return Ok(image);
+        }
         let path = request.folder.join(&state.name);
         image.take_up(state).map_err(Error::io("taking up", &path))?;
         Ok(image)
@@ -401,6 +414,9 @@ impl ImageWriter for Aff4Image {
                 header_at: bevy.header_at,
                 lengths: bevy.lengths.clone(),
                 zero_at: bevy.zero_at,
+            }),
+            complete: self.complete.as_ref().map(|bad| {
+                bad.iter().map(|extent| (extent.offset_bytes, extent.length_bytes)).collect()
             }),
         });
         Ok(Checkpoint { flush, state })
