@@ -291,6 +291,23 @@ fn a_source_that_went_away_is_gone_on_with() {
     assert!(outcome.acquisition.digests.agrees_with(&expected));
 }
 
+/// Stopped when everything was written and nothing was read back: no format takes its own end for something unknown (an
+/// AFF4 image with its directory behind it once counted as lost).
+#[test]
+fn stopped_before_reading_back_every_format_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let (disk, cancel) = (disk(), AtomicBool::new(false));
+    let stop = std::sync::atomic::Ordering::Relaxed;
+    let mut told = |step: Step<'_>| cancel.store(matches!(step, Step::ReadingBack(..)), stop);
+    let session = session(folder.path(), &disk);
+    let first = session.run(&disk, ReadBack::Each, &mut told, &cancel).unwrap();
+    assert!(first.can_resume);
+    assert_eq!(first.acquisition.ending, Ending::Complete);
+    let second = begin_and_run(folder.path(), &disk, &AtomicBool::new(false));
+    assert!(second.copies.iter().all(|copy| matches!(copy.end, CopyEnd::Verified)), "{second:?}");
+    judge(folder.path(), &disk.perfect_image(), Order::Ascending);
+}
+
 #[test]
 fn another_disk_is_not_gone_on_with() {
     let folder = tempfile::tempdir().unwrap();

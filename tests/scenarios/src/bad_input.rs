@@ -21,7 +21,7 @@ pub(crate) fn trials(stage: &'static Stage) -> Vec<Trial> {
     ]
 }
 
-fn open_case(guest: &mut Guest) -> Result<String> {
+pub(crate) fn open_case(guest: &mut Guest) -> Result<String> {
     let place = guest.unlock("EXAMINER")?;
     let create = format!("glovebox case create bad --on {place} --examiner E --no-passphrase");
     guest.expect(&create, &[0])?;
@@ -52,22 +52,23 @@ fn broken(stage: &'static Stage, folder: &Path) -> Result<()> {
     let answer = guest.json(&format!("glovebox image {source} --case {case} --json"), &[3])?;
     let counters = guest.power_off()?;
     guest.machine.cut()?;
-    exactly_the_bad_sectors(&disks, &answer)?;
+    let Some(disk) = disks.iter().find(|d| !d.bad_sectors.is_empty()) else {
+        return machine::error::machine("no disk with bad sectors");
+    };
+    exactly_the_bad_sectors(disk, &answer)?;
     stage.prove("bad/broken-and-lying-disks", ledger, &counters).map(drop)
 }
 
 /// Those sectors and no others are listed and zero in the copy (T35).
-fn exactly_the_bad_sectors(disks: &[Disk], answer: &[serde_json::Value]) -> Result<()> {
-    let Some(disk) = disks.iter().find(|d| !d.bad_sectors.is_empty()) else {
-        return machine::error::machine("no disk with bad sectors");
-    };
+pub(crate) fn exactly_the_bad_sectors(disk: &Disk, answer: &[serde_json::Value]) -> Result<()> {
     let Some(imaged) = answer.iter().find(|a| a["type"] == "imaged") else {
         return test(format!("no record of the image: {answer:?}"));
     };
     let mut listed = BTreeSet::new();
     for range in imaged["unreadable"].as_array().into_iter().flatten() {
-        let first = range["first_sector"].as_u64().unwrap_or(u64::MAX);
-        listed.extend((0..range["sectors"].as_u64().unwrap_or(0)).map(|n| first + n));
+        let of = |name: &str| range[name].as_u64().unwrap_or(0);
+        let first = of("offset_bytes") / 512;
+        listed.extend((0..of("length_bytes") / 512).map(|n| first + n));
     }
     let bad: BTreeSet<u64> = disk.bad_sectors.iter().copied().collect();
     if listed != bad {

@@ -9,6 +9,7 @@ mod assault;
 mod bad_input;
 mod boots;
 mod canary;
+mod cftt;
 mod clock;
 mod controls;
 mod job;
@@ -55,6 +56,7 @@ fn every(stage: &'static Stage) -> Vec<Trial> {
             bad_input::trials,
             power_cut::trials,
             clock::trials,
+            cftt::trials,
             job::trials,
         ] {
             all.extend(group(stage));

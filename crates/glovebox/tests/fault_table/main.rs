@@ -3,6 +3,7 @@
 //! Vouched for by an independent path (the bytes of the source and the list of injected errors, both known here) and by
 //! independent tools: `ewfexport`, `unzstd`, `ddrescuelog`.
 
+mod names;
 mod rig;
 
 use std::collections::BTreeSet;
