@@ -22,9 +22,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 
 use crate::large::{self, Wanted};
-use crate::{
-    Algorithms, Content, Entry, Error, Manifest, PieceDigests, SpecialKind, escape_name,
-};
+use crate::{Algorithms, Content, Entry, Error, Manifest, PieceDigests, SpecialKind, escape_name};
 
 /// How a tree is to be read.
 #[derive(Debug, Clone)]
