@@ -132,3 +132,29 @@ fn who_when_and_what_are_told() {
     assert_eq!(container.when_runs.as_deref(), Some("when the container engine starts"));
     assert_eq!(container.what_runs.as_deref(), Some("/bin/sh -c /opt/x"));
 }
+
+/// Names of the real boot image as bsdtar lists them.
+#[test]
+fn a_real_boot_image_is_read_whole() {
+    let Some(root) = roots::debian("bookworm") else { return };
+    let mut boot = std::fs::read_dir(root.join("boot")).unwrap().map(|entry| entry.unwrap().path());
+    let is_image = |path: &std::path::PathBuf| path.to_str().unwrap().contains("initrd.img-");
+    let image = boot.find(is_image).expect("the kernel's package made one");
+    let Ok(out) = std::process::Command::new("bsdtar").arg("-tf").arg(&image).output() else {
+        eprintln!("skipped: no bsdtar");
+        return;
+    };
+    assert!(out.status.success());
+    let listed = String::from_utf8(out.stdout).unwrap();
+    let mut theirs: Vec<&str> = listed.lines().map(|line| line.trim_end_matches('/')).collect();
+    let mut ours = Vec::new();
+    let raw = std::fs::read(&image).unwrap();
+    let result = triage::parse::initramfs::for_each(&raw.as_slice(), &mut |member| {
+        ours.push(String::from_utf8(member.name).unwrap());
+    });
+    theirs.sort_unstable();
+    ours.sort_unstable();
+    assert_eq!(result, Ok(()));
+    assert!(theirs.len() > 300, "{}", theirs.len());
+    assert!(ours == theirs, "{} names, bsdtar has {}", ours.len(), theirs.len());
+}
