@@ -35,6 +35,7 @@ pub(crate) fn trials(stage: &'static Stage) -> Vec<Trial> {
 /// A medium in a session.
 struct Medium {
     kind: Kind,
+    session: String,
     /// As it was at the start.
     base: PathBuf,
     file: PathBuf,
@@ -102,7 +103,7 @@ fn power_cut(stage: &'static Stage, folder: &Path) -> Result<()> {
         return test(format!("GLOVEBOX_SEED={seed}: {count} of {cuts} cuts: {first}"));
     }
     // A trial in which nothing was lost would say nothing about flushing.
-    let enough = tally.cuts >= 100 && tally.lossy * 4 > tally.cuts && tally.interrupted > 10;
+    let enough = tally.cuts >= 100 && tally.lossy * 6 > tally.cuts && tally.interrupted > 10;
     if enough { Ok(()) } else { test(format!("too few cuts that cost something: {tally:?}")) }
 }
 
@@ -154,7 +155,8 @@ fn prepare(
         acknowledged.iter_mut().for_each(|one| one.at = 0);
         let log = WriteLog::create(&at("log"))?;
         let case = String::new();
-        media.push(Medium { kind, base, file: at("disk"), log, acknowledged, case });
+        let (file, session) = (at("disk"), session.to_owned());
+        media.push(Medium { kind, session, base, file, log, acknowledged, case });
     }
     Ok(media)
 }
@@ -244,7 +246,8 @@ fn cuts(
     let end = medium.log.follow()?;
     let medium = &*medium;
     let kind = medium.kind;
-    let at = |what: &str| folder.join(format!("{}-{what}.img", kind.name()));
+    let session = &medium.session;
+    let at = |what: &str| folder.join(format!("{}-{session}-{what}.img", kind.name()));
     // First what really lies there: QEMU was killed.
     let real = medium.check(folder, &medium.file, end);
     tally.take(real, Lost::default(), &format!("{kind:?} when QEMU was killed"))?;
