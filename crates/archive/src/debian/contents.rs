@@ -1,0 +1,287 @@
+//! What a package puts on a system: every member of its file, with digest, type, mode and owner.
+//!
+//! Maintainer scripts and the other members of the control part are in the list, under the names they get in the package
+//! database: they are programs that run as root, and nothing else on a Debian system vouches for them.
+
+use std::io::{self, Read, Seek};
+
+use hashing::{Algorithm, Algorithms, Digest, MultiHasher};
+
+use super::ar::Ar;
+use super::{Listed, Package};
+use crate::{Error, Result, unpack};
+
+/// Members of one package; the largest in Debian has about 60,000.
+const MAX_MEMBERS: usize = 2_000_000;
+
+/// The files of a package whose file had the digest that a signed index lists.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    members: Vec<Member>,
+}
+
+/// Which part of the package a member comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The files of the package.
+    Data,
+    /// The control part, unpacked into the package database.
+    Control,
+}
+
+/// What a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file with these bytes.
+    File {
+        /// Its length in bytes.
+        size_bytes: u64,
+        /// Its SHA-256.
+        sha256: Digest,
+    },
+    /// A directory.
+    Directory,
+    /// A symbolic link to this target, raw.
+    Symlink(Vec<u8>),
+    /// Another name of this member, as an absolute path.
+    HardLink(Vec<u8>),
+    /// A block or character device or a pipe.
+    Special,
+}
+
+/// One object a package delivers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Absolute path as raw bytes.
+    pub path: Vec<u8>,
+    /// Part of the package.
+    pub origin: Origin,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits with set-user-ID, set-group-ID and sticky.
+    pub mode: u32,
+    /// Number of the owner.
+    pub uid: u64,
+    /// Number of the group.
+    pub gid: u64,
+    /// Time of last change: seconds since 1970 UTC.
+    pub modified_seconds: u64,
+}
+
+impl Contents {
+    /// Reads a package file that has the length and digest it is listed with.
+    ///
+    /// It is read twice: the first time only its digest is taken, so that no decompressor sees bytes nobody signed; the
+    /// second time it is measured again while it is unpacked, because a medium may answer twice differently. Memory does
+    /// not grow with the size of the package, only with the number of its members.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not the one listed, or is no package.
+    pub fn read(package: &Package, file: impl Read + Seek) -> Result<Self> {
+        Self::read_listed(&package.file, package, file)
+    }
+
+    fn read_listed(listed: &Listed, package: &Package, mut file: impl Read + Seek) -> Result<Self> {
+        let mut first = Measured::new(&mut file);
+        first.drain().map_err(Error::io(&listed.name))?;
+        first.check(listed)?;
+        file.rewind().map_err(Error::io(&listed.name))?;
+        let mut second = Measured::new(&mut file);
+        let members = members(package, &mut second, &listed.name)?;
+        second.drain().map_err(Error::io(&listed.name))?;
+        second.check(listed)?;
+        Ok(Self { members })
+    }
+
+    /// Every member, in the order of the package file.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+}
+
+fn members(package: &Package, file: &mut impl Read, name: &str) -> Result<Vec<Member>> {
+    let mut found = Vec::new();
+    let mut parts: Vec<String> = Vec::new();
+    let mut ar = Ar::new(file).map_err(Error::io(name))?;
+    while let Some((part, mut input)) = ar.next_member().map_err(Error::io(name))? {
+        let origin = match part.as_str() {
+            "debian-binary" => {
+                let mut version = String::new();
+                input.by_ref().take(16).read_to_string(&mut version).map_err(Error::io(name))?;
+                if !version.starts_with("2.") {
+                    let reason = format!("version {:?} is not known", version.trim());
+                    return Err(Error::malformed(name, "debian-binary", reason));
+                }
+                None
+            }
+            part if part.starts_with("control.tar") => Some(Origin::Control),
+            part if part.starts_with("data.tar") => Some(Origin::Data),
+            // deb(5): members with an underscore in front are to be passed over, all others are an error.
+            part if part.starts_with('_') => None,
+            part => return Err(Error::malformed(name, part, "no package has such a part")),
+        };
+        if let Some(origin) = origin {
+            let plain = unpack::by_name(&part, &mut input)?;
+            unpack_part(package, origin, plain, name, &mut found)?;
+        }
+        // Bytes behind the end of the inner archive.
+        io::copy(&mut input, &mut io::sink()).map_err(Error::io(name))?;
+        parts.push(part);
+    }
+    let is_whole = parts.first().is_some_and(|part| part == "debian-binary")
+        && parts.get(1).is_some_and(|part| part.starts_with("control.tar"))
+        && parts.iter().any(|part| part.starts_with("data.tar"));
+    if !is_whole {
+        let reason = format!("its parts are {}", parts.join(", "));
+        return Err(Error::malformed(name, "its parts", reason));
+    }
+    Ok(found)
+}
+
+fn unpack_part(
+    package: &Package,
+    origin: Origin,
+    plain: Box<dyn Read + '_>,
+    name: &str,
+    found: &mut Vec<Member>,
+) -> Result<()> {
+    let mut archive = tar::Archive::new(plain);
+    for entry in archive.entries().map_err(Error::io(name))? {
+        let mut entry = entry.map_err(Error::io(name))?;
+        let raw = entry.path_bytes().into_owned();
+        let path = place(package, origin, &raw).ok_or_else(|| {
+            let place = hashing::escape_name(&raw);
+            Error::malformed(name, place, "the name leads out of the package")
+        })?;
+        let Some(path) = path else { continue };
+        let link = entry.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default();
+        let header = entry.header();
+        let kind = header.entry_type();
+        let (mode, modified_seconds) = (header.mode(), header.mtime());
+        let (uid, gid) = (header.uid(), header.gid());
+        let kind = match kind {
+            tar::EntryType::Directory => Kind::Directory,
+            tar::EntryType::Symlink => Kind::Symlink(link),
+            tar::EntryType::Link => {
+                let target = absolute(&link).ok_or_else(|| {
+                    let place = hashing::escape_name(&link);
+                    Error::malformed(name, place, "the link leads out of the package")
+                })?;
+                Kind::HardLink(target)
+            }
+            tar::EntryType::Block | tar::EntryType::Char | tar::EntryType::Fifo => Kind::Special,
+            _ => {
+                let (size_bytes, sha256) = digest(&mut entry).map_err(Error::io(name))?;
+                Kind::File { size_bytes, sha256 }
+            }
+        };
+        found.push(Member {
+            path,
+            origin,
+            kind,
+            mode: mode.map_err(Error::io(name))? & 0o7777,
+            uid: uid.map_err(Error::io(name))?,
+            gid: gid.map_err(Error::io(name))?,
+            modified_seconds: modified_seconds.map_err(Error::io(name))?,
+        });
+        if found.len() > MAX_MEMBERS {
+            let limit_bytes = u64::try_from(MAX_MEMBERS).unwrap_or(u64::MAX);
+            return Err(Error::TooLarge { what: format!("number of files in {name}"), limit_bytes });
+        }
+    }
+    Ok(())
+}
+
+/// Where a member lies on the system: outer `None` when its name leads out, inner `None` for what is not unpacked.
+#[allow(clippy::option_option, reason = "two different kinds of absence, told apart at the one caller")]
+fn place(package: &Package, origin: Origin, raw: &[u8]) -> Option<Option<Vec<u8>>> {
+    let path = absolute(raw)?;
+    if origin == Origin::Data {
+        // The root itself is nobody's.
+        return Some((path.len() > 1).then_some(path));
+    }
+    let name = path.strip_prefix(b"/").unwrap_or(&path);
+    // dpkg keeps all of them but `control`, which becomes the entry in `status`.
+    if name.is_empty() || name == b"control" {
+        return Some(None);
+    }
+    let prefix = if package.is_multi_arch_same {
+        format!("/var/lib/dpkg/info/{}:{}.", package.name, package.architecture)
+    } else {
+        format!("/var/lib/dpkg/info/{}.", package.name)
+    };
+    Some(Some([prefix.as_bytes(), name].concat()))
+}
+
+/// `./usr/bin/x` and the like as `/usr/bin/x`; `None` when it leads upwards.
+fn absolute(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut path = Vec::with_capacity(raw.len().saturating_add(1));
+    for part in raw.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => return None,
+            part => {
+                path.push(b'/');
+                path.extend_from_slice(part);
+            }
+        }
+    }
+    if path.is_empty() {
+        path.push(b'/');
+    }
+    Some(path)
+}
+
+fn digest(input: &mut impl Read) -> io::Result<(u64, Digest)> {
+    let mut measured = Measured::new(input);
+    measured.drain()?;
+    let (size_bytes, digest) = measured.finish();
+    Ok((size_bytes, digest.ok_or_else(|| io::Error::other("no digest"))?))
+}
+
+/// Measures what passes through it.
+struct Measured<'a, R> {
+    input: &'a mut R,
+    hasher: MultiHasher,
+    size_bytes: u64,
+}
+
+impl<'a, R: Read> Measured<'a, R> {
+    fn new(input: &'a mut R) -> Self {
+        Self { input, hasher: MultiHasher::new(&Algorithms::sha256()), size_bytes: 0 }
+    }
+
+    /// Reads to the end.
+    fn drain(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; 128 << 10];
+        while self.read(&mut buffer)? > 0 {}
+        Ok(())
+    }
+
+    fn finish(self) -> (u64, Option<Digest>) {
+        (self.size_bytes, self.hasher.finish().of(Algorithm::Sha256).cloned())
+    }
+
+    fn check(self, listed: &Listed) -> Result<()> {
+        let (size_bytes, digest) = self.finish();
+        listed.compare(size_bytes, digest.as_ref())
+    }
+}
+
+impl<R: Read> Read for Measured<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.input.read(buffer) {
+                Ok(count) => {
+                    self.hasher.update(buffer.get(..count).unwrap_or_default());
+                    let more = u64::try_from(count).unwrap_or(u64::MAX);
+                    self.size_bytes = self.size_bytes.saturating_add(more);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

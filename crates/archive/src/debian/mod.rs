@@ -1,0 +1,14 @@
+//! Debian's archive: from the signed release to the files of a package.
+//!
+//! Follows the Debian repository format, `deb(5)`, `deb-control(5)` and Debian Policy 5.
+
+mod ar;
+mod contents;
+mod index;
+mod release;
+mod version;
+
+pub use contents::{Contents, Kind, Member, Origin};
+pub use index::{Package, read_index};
+pub use release::{Listed, Release};
+pub use version::Version;
