@@ -35,7 +35,8 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     let days = year.checked_mul(365)?.checked_add(leaps)?.checked_add(in_year)?.checked_add(day)?;
     // 719,469 days lie between the first of March of year 0 (as day 1) and 1970.
     let days = days.checked_sub(719_469)?;
-    let clock = hour.checked_mul(3600)?.checked_add(minute.checked_mul(60)?)?.checked_add(second)?;
+    let clock =
+        hour.checked_mul(3600)?.checked_add(minute.checked_mul(60)?)?.checked_add(second)?;
     days.checked_mul(86_400)?.checked_add(clock)
 }
 
@@ -50,7 +51,13 @@ mod tests {
         assert_eq!(parse("Sat, 06 Sep 2025 10:02:11 UTC"), Some(1_757_152_931));
         assert_eq!(parse("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
         assert_eq!(parse("1 Mar 2100 00:00 +0000"), Some(4_107_542_400));
-        for odd in ["", "Sat", "Sat, 99 Sep 2025 10:02:11 UTC", "06 Sep 2025 10:02:11 CET", "06 Sep 2025 10:02:11 UTC x"] {
+        for odd in [
+            "",
+            "Sat",
+            "Sat, 99 Sep 2025 10:02:11 UTC",
+            "06 Sep 2025 10:02:11 CET",
+            "06 Sep 2025 10:02:11 UTC x",
+        ] {
             assert_eq!(parse(odd), None, "{odd}");
         }
     }

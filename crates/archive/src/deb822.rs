@@ -65,8 +65,8 @@ impl<R: BufRead> Reader<R> {
         loop {
             self.raw.clear();
             let room = MAX_PARAGRAPH_BYTES.saturating_sub(self.paragraph.text.len());
-            let count = read_line(&mut self.input, &mut self.raw, room)
-                .map_err(Error::io(&self.what))?;
+            let count =
+                read_line(&mut self.input, &mut self.raw, room).map_err(Error::io(&self.what))?;
             self.line = self.line.saturating_add(1);
             if count > room {
                 let limit_bytes = u64::try_from(MAX_PARAGRAPH_BYTES).unwrap_or(u64::MAX);
@@ -84,8 +84,9 @@ impl<R: BufRead> Reader<R> {
                 }
                 continue;
             }
-            add(&mut self.paragraph, line)
-                .map_err(|reason| Error::malformed(&self.what, format!("line {}", self.line), reason))?;
+            add(&mut self.paragraph, line).map_err(|reason| {
+                Error::malformed(&self.what, format!("line {}", self.line), reason)
+            })?;
         }
     }
 }
@@ -112,9 +113,9 @@ fn add(paragraph: &mut Paragraph, line: &str) -> std::result::Result<(), String>
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("has no field name".to_owned());
     }
-    let is_double = fields.iter().any(|(own, _)| {
-        text.get(own.clone()).is_some_and(|own| own.eq_ignore_ascii_case(name))
-    });
+    let is_double = fields
+        .iter()
+        .any(|(own, _)| text.get(own.clone()).is_some_and(|own| own.eq_ignore_ascii_case(name)));
     if is_double {
         return Err(format!("gives {name} a second time"));
     }
@@ -151,7 +152,9 @@ mod tests {
 
     #[test]
     fn disorder_is_named_with_its_line() {
-        for (text, line) in [(&b" x\n"[..], "1"), (b"A: 1\nnothing\n", "2"), (b"A: 1\nB: 2\na: 3\n", "3")] {
+        for (text, line) in
+            [(&b" x\n"[..], "1"), (b"A: 1\nnothing\n", "2"), (b"A: 1\nB: 2\na: 3\n", "3")]
+        {
             let told = all(text).unwrap_err().to_string();
             assert!(told.contains(&format!("line {line}")), "{told}");
         }

@@ -73,8 +73,8 @@ impl Keyring {
         if bytes.len() > MAX_TEXT_BYTES {
             return Err(too_large(name));
         }
-        let (found, _) = SignedPublicKey::from_reader_many(bytes)
-            .map_err(|error| no_key(one_line(&error)))?;
+        let (found, _) =
+            SignedPublicKey::from_reader_many(bytes).map_err(|error| no_key(one_line(&error)))?;
         let certificates = found
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|error| no_key(one_line(&error)))?;
@@ -93,7 +93,7 @@ impl Keyring {
     /// Fingerprints of the certificates, upper-case hexadecimal, in the order of the file.
     #[must_use]
     pub fn fingerprints(&self) -> Vec<String> {
-        self.certificates.iter().map(|certificate| fingerprint(certificate)).collect()
+        self.certificates.iter().map(fingerprint).collect()
     }
 
     /// Checks a text in the cleartext signature framework, as `InRelease` is one.
@@ -141,8 +141,10 @@ impl Keyring {
         };
         let (found, _) = DetachedSignature::from_reader_many(signatures).map_err(unsigned)?;
         let found = found.map(|one| one.map(|one| one.signature));
-        let found =
-            found.take(MAX_SIGNATURES).collect::<std::result::Result<Vec<_>, _>>().map_err(unsigned)?;
+        let found = found
+            .take(MAX_SIGNATURES)
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(unsigned)?;
         self.judge(what, &found, signed, at_seconds)
     }
 
@@ -263,18 +265,15 @@ impl Key<'_> {
                 alive(certificate, signed_seconds, at_seconds)?;
                 strong(sub.key.public_params())?;
                 let primary = &certificate.primary_key;
-                let holds = |binding: &&Signature| {
-                    binding.verify_subkey_binding(primary, &sub.key).is_ok()
-                };
-                let of = |kind| {
-                    sub.signatures.iter().filter(move |one| one.typ() == Some(kind))
-                };
+                let holds =
+                    |binding: &&Signature| binding.verify_subkey_binding(primary, &sub.key).is_ok();
+                let of = |kind| sub.signatures.iter().filter(move |one| one.typ() == Some(kind));
                 if of(SignatureType::SubkeyRevocation).any(|one| holds(&one)) {
                     return Err("that key is revoked".to_owned());
                 }
                 let newest = of(SignatureType::SubkeyBinding)
                     .filter(holds)
-                    .max_by_key(|binding| binding.created().map_or(0, |time| time.as_secs()))
+                    .max_by_key(|binding| binding.created().map_or(0, pgp::types::Timestamp::as_secs))
                     .ok_or("that key is not bound to its certificate")?;
                 if !newest.key_flags().sign() {
                     return Err("that key is not for signing".to_owned());
@@ -312,7 +311,7 @@ fn alive(
     let newest = direct
         .chain(of_users)
         .filter(|one| one.hash_alg().is_some_and(is_strong))
-        .max_by_key(|one| one.created().map_or(0, |time| time.as_secs()))
+        .max_by_key(|one| one.created().map_or(0, pgp::types::Timestamp::as_secs))
         .ok_or("its certificate has no valid signature of its own")?;
     within(primary, newest, signed_seconds, at_seconds)?;
     Ok(newest)

@@ -9,9 +9,9 @@ use std::io::Cursor;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use archive::Error;
 use archive::debian::{Contents, Kind, Origin, Package, Release, Version, read_index};
 use archive::openpgp::Keyring;
-use archive::Error;
 use support::{debian_keyring, index_of, now_seconds, releases, run};
 
 /// Every release `apt` has here, with its packages; read once for all tests.
@@ -80,7 +80,8 @@ fn cached(suites: &[(Release, Vec<Package>)]) -> Vec<(Package, PathBuf)> {
         .collect();
     for folder in [cache.join("glovebox/debs"), PathBuf::from("/var/cache/apt/archives")] {
         let Ok(entries) = fs::read_dir(folder) else { continue };
-        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut paths: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         paths.retain(|path| path.extension().is_some_and(|ending| ending == "deb"));
         paths.sort();
         for path in paths {
@@ -88,7 +89,8 @@ fn cached(suites: &[(Release, Vec<Package>)]) -> Vec<(Package, PathBuf)> {
             if length > 4 << 20 {
                 continue;
             }
-            let digest = hashing::digest_bytes(&fs::read(&path).unwrap(), &hashing::Algorithms::sha256());
+            let digest =
+                hashing::digest_bytes(&fs::read(&path).unwrap(), &hashing::Algorithms::sha256());
             if let Some(package) = packages.get(&digest.sha256_hex()) {
                 found.push(((*package).clone(), path));
             }
@@ -140,7 +142,8 @@ fn members_of_real_packages() {
         let tar = folder.path().join("tar");
         fs::write(&tar, output.stdout).unwrap();
         let output = run("tar", &["-tf", tar.to_str().unwrap()]).unwrap();
-        let listed = String::from_utf8(output.stdout).unwrap().lines().filter(|line| *line != "./").count();
+        let listed =
+            String::from_utf8(output.stdout).unwrap().lines().filter(|line| *line != "./").count();
         let ours = contents.members().iter().filter(|one| one.origin == Origin::Data).count();
         assert_eq!(ours, listed, "{}", package.name);
         let scripts: Vec<_> =
@@ -171,14 +174,37 @@ fn a_package_that_is_not_the_listed_one_is_refused() {
 #[test]
 fn versions_are_ordered_as_dpkg_orders_them() {
     let mut texts: Vec<String> = [
-        "0", "1", "1.0", "1.0-1", "1.0-0", "1.0~rc1-1", "1.0~~", "1.0~", "1:0.1", "0:1.0", "1.0+b1", "1.0a", "1.0.1",
-        "1.00", "1.9", "1.10", "a", "1-1-1", "2:1.0~~a-1", "1.0-1ubuntu1", "1.0-1+deb12u1", "1.0-1~bpo12+1",
-        "99999999999999999999999", "99999999999999999999998",
+        "0",
+        "1",
+        "1.0",
+        "1.0-1",
+        "1.0-0",
+        "1.0~rc1-1",
+        "1.0~~",
+        "1.0~",
+        "1:0.1",
+        "0:1.0",
+        "1.0+b1",
+        "1.0a",
+        "1.0.1",
+        "1.00",
+        "1.9",
+        "1.10",
+        "a",
+        "1-1-1",
+        "2:1.0~~a-1",
+        "1.0-1ubuntu1",
+        "1.0-1+deb12u1",
+        "1.0-1~bpo12+1",
+        "99999999999999999999999",
+        "99999999999999999999998",
     ]
     .map(str::to_owned)
     .to_vec();
     for (_, packages) in suites() {
-        texts.extend(packages.iter().step_by(packages.len() / 40 + 1).map(|one| one.version.to_string()));
+        texts.extend(
+            packages.iter().step_by(packages.len() / 40 + 1).map(|one| one.version.to_string()),
+        );
     }
     let mut compared = 0;
     for (at, mine) in texts.iter().enumerate() {

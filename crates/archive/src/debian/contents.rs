@@ -155,7 +155,7 @@ fn unpack_part(
             Error::malformed(name, place, "the name leads out of the package")
         })?;
         let Some(path) = path else { continue };
-        let link = entry.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default();
+        let link = entry.link_name_bytes().map(std::borrow::Cow::into_owned).unwrap_or_default();
         let header = entry.header();
         let kind = header.entry_type();
         let (mode, modified_seconds) = (header.mode(), header.mtime());
@@ -187,14 +187,20 @@ fn unpack_part(
         });
         if found.len() > MAX_MEMBERS {
             let limit_bytes = u64::try_from(MAX_MEMBERS).unwrap_or(u64::MAX);
-            return Err(Error::TooLarge { what: format!("number of files in {name}"), limit_bytes });
+            return Err(Error::TooLarge {
+                what: format!("number of files in {name}"),
+                limit_bytes,
+            });
         }
     }
     Ok(())
 }
 
 /// Where a member lies on the system: outer `None` when its name leads out, inner `None` for what is not unpacked.
-#[allow(clippy::option_option, reason = "two different kinds of absence, told apart at the one caller")]
+#[allow(
+    clippy::option_option,
+    reason = "two different kinds of absence, told apart at the one caller"
+)]
 fn place(package: &Package, origin: Origin, raw: &[u8]) -> Option<Option<Vec<u8>>> {
     let path = absolute(raw)?;
     if origin == Origin::Data {

@@ -102,7 +102,8 @@ fn package(paragraph: &deb822::Paragraph, index: &str) -> Result<Package> {
     let text = |field: &str| paragraph.get(field).unwrap_or_default().to_owned();
     let name = text("Package");
     let must = |field: &str| {
-        let missing = || Error::malformed(index, format!("package {name:?}"), format!("has no {field}"));
+        let missing =
+            || Error::malformed(index, format!("package {name:?}"), format!("has no {field}"));
         paragraph.get(field).filter(|value| !value.is_empty()).ok_or_else(missing)
     };
     let odd = |field: &str| {

@@ -80,7 +80,8 @@ impl Release {
             date::parse(value).map(Some).ok_or_else(|| Error::malformed(name, field, reason()))
         };
         let Some(list) = paragraph.get("SHA256") else {
-            let weak = ["SHA1", "MD5Sum"].into_iter().filter(|field| paragraph.get(field).is_some());
+            let weak =
+                ["SHA1", "MD5Sum"].into_iter().filter(|field| paragraph.get(field).is_some());
             let found = weak.collect::<Vec<_>>().join(" and ");
             let found = if found.is_empty() { "no digest".to_owned() } else { found };
             return Err(Error::WeakDigest { what: name.to_owned(), found });
@@ -122,10 +123,10 @@ impl Release {
     /// # Errors
     /// When it lists no such file.
     pub fn listed(&self, name: &str) -> Result<Listed> {
-        let (size_bytes, sha256) = self.files.get(name).ok_or_else(|| Error::NotListed {
-            name: name.to_owned(),
-            index: self.name.clone(),
-        })?;
+        let (size_bytes, sha256) = self
+            .files
+            .get(name)
+            .ok_or_else(|| Error::NotListed { name: name.to_owned(), index: self.name.clone() })?;
         Ok(Listed {
             name: name.to_owned(),
             index: self.name.clone(),

@@ -23,8 +23,9 @@ pub(crate) fn now_seconds() -> u64 {
 
 /// The keyring of Debian's archive, from the package `debian-archive-keyring`.
 pub(crate) fn debian_keyring() -> Option<PathBuf> {
-    let found = ["gpg", "pgp"]
-        .map(|ending| PathBuf::from(format!("/usr/share/keyrings/debian-archive-keyring.{ending}")));
+    let found = ["gpg", "pgp"].map(|ending| {
+        PathBuf::from(format!("/usr/share/keyrings/debian-archive-keyring.{ending}"))
+    });
     let found = found.into_iter().find(|path| path.exists());
     if found.is_none() {
         eprintln!("skipped: no debian-archive-keyring");
@@ -36,8 +37,7 @@ pub(crate) fn debian_keyring() -> Option<PathBuf> {
 pub(crate) fn releases() -> Vec<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or(home.join(".cache"), PathBuf::from);
-    let folders =
-        [PathBuf::from("/var/lib/apt/lists"), cache.join("glovebox/apt/state/lists")];
+    let folders = [PathBuf::from("/var/lib/apt/lists"), cache.join("glovebox/apt/state/lists")];
     let mut found: Vec<PathBuf> = folders
         .iter()
         .filter_map(|folder| std::fs::read_dir(folder).ok())
@@ -58,7 +58,8 @@ pub(crate) fn releases() -> Vec<PathBuf> {
 
 /// The index that belongs to a release file of `apt`, unpacked by `apt` itself.
 pub(crate) fn index_of(release: &Path) -> Option<Vec<u8>> {
-    let stem = release.to_str()?.strip_suffix("InRelease")?.to_owned() + "main_binary-amd64_Packages";
+    let stem =
+        release.to_str()?.strip_suffix("InRelease")?.to_owned() + "main_binary-amd64_Packages";
     let packed = ["", ".lz4", ".xz", ".gz"].map(|ending| format!("{stem}{ending}"));
     let found = packed.into_iter().find(|path| Path::new(path).exists())?;
     let output = run("/usr/lib/apt/apt-helper", &["cat-file", &found])?;
