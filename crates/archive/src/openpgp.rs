@@ -273,7 +273,9 @@ impl Key<'_> {
                 }
                 let newest = of(SignatureType::SubkeyBinding)
                     .filter(holds)
-                    .max_by_key(|binding| binding.created().map_or(0, pgp::types::Timestamp::as_secs))
+                    .max_by_key(|binding| {
+                        binding.created().map_or(0, pgp::types::Timestamp::as_secs)
+                    })
                     .ok_or("that key is not bound to its certificate")?;
                 if !newest.key_flags().sign() {
                     return Err("that key is not for signing".to_owned());
