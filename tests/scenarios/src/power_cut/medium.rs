@@ -46,18 +46,24 @@ impl Kind {
         .map(drop)
     }
 
+    /// Whether what a drive writes in another order than it was told can be put right.
+    pub(super) fn has_journal(self) -> bool {
+        self == Self::Ext4
+    }
+
     /// What must be done before Linux writes to a cut medium again: on a FAT with a broken chain of
-    /// clusters it stops at the first write, and no program of the stick mends file systems.
+    /// clusters it stops at the first write, on exFAT it gives clusters of an unfinished file to
+    /// another. No program of the stick mends file systems.
     pub(super) fn repair(self, disk: &Path) -> Result<()> {
         let path = disk.to_string_lossy();
-        match self {
-            // 1: faults were mended.
-            Self::Fat => {
-                let line = format!("fsck.fat -a '{path}' >/dev/null 2>&1; [ $? -lt 2 ]");
-                process::run("sh", &["-c", &line]).map(drop)
-            }
-            Self::ExFat | Self::Ext4 => Ok(()),
-        }
+        let program = match self {
+            Self::Ext4 => return Ok(()),
+            Self::ExFat => "fsck.exfat -y",
+            Self::Fat => "fsck.fat -a",
+        };
+        // 1: faults were mended.
+        let line = format!("{program} '{path}' >/dev/null 2>&1; [ $? -lt 2 ]");
+        process::run("sh", &["-c", &line]).map(drop)
     }
 
     /// Copies the case called `name` from a medium to the new folder `to`; `None` when there is none.
