@@ -14,7 +14,7 @@ use xshell::{Shell, cmd};
 use crate::{apt_sources, files};
 
 /// Layer of every workspace package. Tools stand above all and nothing depends on them.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("sys", 0),
     ("guard", 1),
     ("hashing", 1),
@@ -22,6 +22,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("archive", 2),
     ("casebook", 2),
     ("evidence", 2),
+    ("wire", 2),
     ("imaging", 3),
     ("patching", 3),
     ("reinstall", 3),

@@ -77,6 +77,16 @@ struct Line {
 enum Entry {
     Step(Line),
     Late(LateChunk),
+    Settled(Settled),
+}
+
+/// A line behind the last place: a copy that is no file here has become what it was to be, and need not be opened again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settled {
+    /// Its number.
+    pub(crate) settled: usize,
+    pub(crate) name: String,
+    pub(crate) facts: Value,
 }
 
 /// What a journal says of the work it was kept for.
@@ -101,6 +111,7 @@ pub struct Reached {
     hasher: String,
     piece_hasher: String,
     path: PathBuf,
+    pub(crate) settled: Vec<Settled>,
 }
 
 impl Reached {
@@ -179,12 +190,17 @@ impl Journal {
             hasher: String::new(),
             piece_hasher: String::new(),
             path: path.to_path_buf(),
+            settled: Vec::new(),
         };
         while let Some(entry) = lines.next::<Entry>() {
             let line = match entry {
                 Entry::Step(line) => line,
                 Entry::Late(chunk) => {
                     reached.late.insert(chunk.offset_bytes, chunk);
+                    continue;
+                }
+                Entry::Settled(line) => {
+                    reached.settled.push(line);
                     continue;
                 }
             };
@@ -225,6 +241,11 @@ impl Journal {
     /// Notes what became of a chunk that was put off, after it was flushed in the copies.
     pub(crate) fn note_late(&mut self, chunk: &LateChunk) -> io::Result<()> {
         self.add(chunk)
+    }
+
+    /// Notes that a copy elsewhere is finished.
+    pub(crate) fn settled(&mut self, line: &Settled) -> io::Result<()> {
+        self.add(line)
     }
 
     /// Notes where the work ended, after the copies were flushed.

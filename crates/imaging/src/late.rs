@@ -14,7 +14,8 @@ use crate::pipeline::Copied;
 use crate::reader::wide;
 use crate::rescue::{Late, Patched, Rescue, sha256};
 use crate::{
-    Acquisition, Ending, Error, ImageFile, Journal, PieceDigest, Pieces, ReadAt, Tick, Verified,
+    Acquisition, Destination, Ending, Error, ImageFile, Journal, PieceDigest, Pieces, ReadAt, Tick,
+    Verified,
 };
 
 /// What filling in needs beside the copies.
@@ -30,13 +31,13 @@ impl FillingIn<'_> {
     /// Fills in the holes of every copy that has not failed; says how it ended, and what became of the journal.
     pub(crate) fn run(
         self,
-        copies: &mut [Copied<Box<dyn ImageFile>>],
+        copies: &mut [Copied<Box<dyn Destination>>],
         late: &mut Late,
         progress: &mut dyn FnMut(u64),
     ) -> (Ending, Option<io::Error>) {
         let (mut patched, mut whose) = (Vec::new(), Vec::new());
         for copy in copies.iter_mut().filter(|copy| copy.failure.is_none()) {
-            match copy.writer.patch() {
+            match copy.writer.file().map_or(Ok(None), ImageFile::patch) {
                 Ok(Some(patch)) => {
                     patched.push(Patched { patch, failure: None });
                     whose.push(copy);

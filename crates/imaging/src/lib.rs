@@ -21,7 +21,9 @@
 
 mod acquire;
 mod buffer;
+mod clone;
 mod deflate;
+mod destination;
 mod error;
 mod extent;
 mod files;
@@ -36,6 +38,7 @@ mod pieces;
 mod pipeline;
 mod progress;
 mod reader;
+mod remote;
 mod rescue;
 mod session;
 mod sink;
@@ -45,6 +48,8 @@ mod verify;
 mod writer;
 
 pub use acquire::{Acquisition, Plan, Tick, acquire};
+pub use clone::{CloneDisk, Rest, Target as CloneTarget};
+pub use destination::Destination;
 pub use error::{Error, ErrorKind};
 pub use extent::{Extent, Extents, Run, Unread};
 pub use files::{CopiedFile, copy_out, safe_name};
@@ -60,8 +65,9 @@ pub use pieces::Pieces;
 pub use pipeline::{Copied, Imaged, Standing, Start, image};
 pub use progress::Progress;
 pub use reader::Ending;
+pub use remote::{Remote, RemoteCopy};
 pub use rescue::LateChunk;
-pub use session::{CopyEnd, CopyResult, Outcome, ReadBack, Session, Step, Work};
+pub use session::{CopyEnd, CopyResult, Open, Outcome, ReadBack, Session, Step, Work};
 pub use sink::{Layout, NullSink, Sink};
 pub use source::{FileSource, ReadAt};
 pub use timed::TimedSource;

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::format::{self, first_name};
+use crate::journal::Settled;
 use crate::late::{FillingIn, Wanted, verify_late};
 use crate::pipeline::{Copied, Imaged};
 use crate::rescue::Late;
 use crate::{
-    Acquisition, Ending, Error, Format, ImageFile, Journal, LateChunk, Medium, PieceDigest, Plan,
-    ReadAt, Request, Standing, Start, Tick, Verified, image, publish, verify_copy,
+    Acquisition, Destination, Ending, Error, Format, Journal, LateChunk, Medium, PieceDigest, Plan,
+    ReadAt, Request, Standing, Start, Tick, Verified, image,
 };
 
 /// Everything an imaging needs to know, and to know again when it goes on.
@@ -47,6 +48,25 @@ pub struct Work {
     pub piece_bytes: Option<u64>,
     /// What the caller needs to recognise the source.
     pub source: Value,
+    /// Copies that are no files here, in the caller's words; their numbers follow those of the requests.
+    #[serde(default)]
+    pub others: Vec<Value>,
+}
+
+/// Opens a copy that is no file, of what the work says of it; with the state of its last checkpoint to go on with it.
+pub type Open<'a> =
+    &'a mut dyn FnMut(&Value, &Medium, Option<&Value>) -> Result<Box<dyn Destination>, Error>;
+
+/// For work whose copies are all files.
+fn no_others(
+    _what: &Value,
+    _medium: &Medium,
+    _state: Option<&Value>,
+) -> Result<Box<dyn Destination>, Error> {
+    Err(Error::Format {
+        format: "this session",
+        reason: "only files can be copies here".to_owned(),
+    })
 }
 
 /// Whether copies are read back.
@@ -90,7 +110,7 @@ pub enum CopyEnd {
 /// One copy after the work.
 #[derive(Debug)]
 pub struct CopyResult {
-    /// Number of its request.
+    /// Number of its request, or behind those of the requests, among the others.
     pub request: usize,
     /// Its name for messages.
     pub name: String,
@@ -100,6 +120,8 @@ pub struct CopyResult {
     pub written_bytes: u64,
     /// How it ended.
     pub end: CopyEnd,
+    /// What the record should know beside digests; null for files.
+    pub facts: Value,
 }
 
 /// What an imaging gave.
@@ -123,9 +145,11 @@ pub struct Session {
     plan: Plan,
     journal: Journal,
     /// Writers with the numbers of their requests.
-    writers: Vec<(usize, Box<dyn ImageFile>)>,
+    writers: Vec<(usize, Box<dyn Destination>)>,
     /// Requests whose copies had failed before.
     failed: Vec<usize>,
+    /// Copies elsewhere that were finished before.
+    settled: Vec<Settled>,
     start: Start,
     /// Set when everything is in the copies already.
     complete: Option<(Acquisition, Vec<PieceDigest>)>,
@@ -155,6 +179,13 @@ impl Work {
     /// Whether every copy can be written in the order in which the source is read.
     fn check_order(&self) -> Result<(), Error> {
         let stream = self.requests.iter().find(|request| request.format != Format::Raw);
+        if self.skip_slow_seconds.is_some() && !self.others.is_empty() {
+            let reason = "it is written from beginning to end, and slow places are to come last; leave one of them out";
+            return Err(Error::Format {
+                format: "a copy on a disk or at a receiver",
+                reason: reason.to_owned(),
+            });
+        }
         match (self.skip_slow_seconds, stream) {
             (Some(_), Some(request)) => Err(Error::Format {
                 format: request.format.name(),
@@ -174,19 +205,32 @@ impl Session {
     /// When a format cannot hold the source or be filled in later though slow places are to be put off, or a file cannot be
     /// made; then nothing is left behind.
     pub fn begin(path: &Path, work: Work, workers: NonZeroUsize) -> Result<Self, Error> {
+        Self::begin_with(path, work, workers, &mut no_others)
+    }
+
+    /// As [`Self::begin`], with copies that are no files.
+    ///
+    /// # Errors
+    /// As [`Self::begin`], and those of `open`.
+    pub fn begin_with(
+        path: &Path,
+        work: Work,
+        workers: NonZeroUsize,
+        open: Open<'_>,
+    ) -> Result<Self, Error> {
         work.check_order()?;
         let journal = Journal::create(path, &json!(work))?;
-        let mut writers: Vec<(usize, Box<dyn ImageFile>)> = Vec::new();
-        for (number, request) in work.requests.iter().enumerate() {
-            match format::create(request, &work.medium) {
+        let mut writers: Vec<(usize, Box<dyn Destination>)> = Vec::new();
+        let files = work.requests.iter().map(|request| -> Result<Box<dyn Destination>, Error> {
+            Ok(Box::new(format::create(request, &work.medium)?))
+        });
+        let others = work.others.iter().map(|what| open(what, &work.medium, None));
+        for (number, opened) in files.chain(others).enumerate() {
+            match opened {
                 Ok(writer) => writers.push((number, writer)),
                 Err(error) => {
                     // Nothing was read yet: what was just made is empty.
-                    for (_, writer) in writers {
-                        for path in writer.parts().paths() {
-                            let _ = fs::remove_file(path);
-                        }
-                    }
+                    writers.iter_mut().for_each(|(_, writer)| writer.discard());
                     let _ = journal.remove();
                     return Err(error);
                 }
@@ -194,8 +238,9 @@ impl Session {
         }
         let plan = work.plan(workers);
         let start = Start::new(&plan);
-        let (failed, complete, filled) = (Vec::new(), None, BTreeMap::new());
-        Ok(Self { work, plan, journal, writers, failed, start, complete, filled })
+        let (failed, settled) = (Vec::new(), Vec::new());
+        let (complete, filled) = (None, BTreeMap::new());
+        Ok(Self { work, plan, journal, writers, failed, settled, start, complete, filled })
     }
 
     /// What the journal at `path` was kept for, without touching anything.
@@ -212,20 +257,36 @@ impl Session {
     /// # Errors
     /// When the journal cannot be relied on, or no copy is what it says.
     pub fn resume(path: &Path, workers: NonZeroUsize) -> Result<Self, Error> {
+        Self::resume_with(path, workers, &mut no_others)
+    }
+
+    /// As [`Self::resume`], with copies that are no files.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn resume_with(path: &Path, workers: NonZeroUsize, open: Open<'_>) -> Result<Self, Error> {
         let (journal, reached) = Journal::reopen(path)?;
         let work: Work = format::parsed(&reached.header, path)?;
         let plan = work.plan(workers);
         let start = reached.start(&plan)?;
         let (mut writers, mut failed) = (Vec::new(), Vec::new());
         let mut trouble = None;
-        for (number, request) in work.requests.iter().enumerate() {
-            let opened = match reached.states.get(number) {
-                Some(Some(state)) => format::reopen(request, &work.medium, state),
+        let copies = work.requests.iter().map(Ok).chain(work.others.iter().map(Err));
+        for (number, copy) in copies.enumerate() {
+            if reached.settled.iter().any(|one| one.settled == number) {
+                continue;
+            }
+            let state = match reached.states.get(number) {
+                Some(Some(state)) => Some(state),
                 Some(None) => {
                     failed.push(number);
                     continue;
                 }
-                None => begin_again(request, &work.medium),
+                None => None,
+            };
+            let opened = match copy {
+                Ok(request) => again(request, &work.medium, state),
+                Err(other) => open(other, &work.medium, state),
             };
             match opened {
                 Ok(writer) => writers.push((number, writer)),
@@ -235,7 +296,8 @@ impl Session {
                 }
             }
         }
-        if let (true, Some(error)) = (writers.is_empty(), trouble) {
+        if let (true, true, Some(error)) = (writers.is_empty(), reached.settled.is_empty(), trouble)
+        {
             return Err(error);
         }
         let complete = reached.is_complete.then(|| {
@@ -249,8 +311,8 @@ impl Session {
             };
             (acquisition, start.pieces.clone().finish())
         });
-        let filled = reached.late;
-        Ok(Self { work, plan, journal, writers, failed, start, complete, filled })
+        let (filled, settled) = (reached.late, reached.settled);
+        Ok(Self { work, plan, journal, writers, failed, settled, start, complete, filled })
     }
 
     /// What is being done.
@@ -320,12 +382,21 @@ impl Session {
         }
         let mut proved = None;
         let mut results: Vec<CopyResult> = self.failed.iter().map(|number| lost(*number)).collect();
+        results.extend(self.settled.into_iter().map(|one| CopyResult {
+            request: one.settled,
+            name: one.name,
+            paths: Vec::new(),
+            written_bytes: acquisition.copied_bytes,
+            end: CopyEnd::Verified,
+            facts: one.facts,
+        }));
         for (number, copy) in numbers.into_iter().zip(copies) {
             let mut told = |tick| progress(Step::ReadingBack(number, tick));
-            let mut verify = |copy: &dyn ImageFile| {
+            let mut verify = |copy: &mut dyn Destination| {
                 if late.is_empty() {
-                    return verify_copy(copy, &acquisition, &mut told, cancel);
+                    return copy.verify(&acquisition, &mut told, cancel);
                 }
+                let Some(copy) = copy.file() else { return Err(Error::CopyLost { number }) };
                 let wanted = Wanted {
                     algorithms: &self.plan.algorithms,
                     piece_bytes: self.plan.piece_bytes,
@@ -335,7 +406,13 @@ impl Session {
                 proved = Some((read.digests, read.pieces));
                 Ok(read.verified)
             };
-            results.push(settle(number, copy, &acquisition, read_back, &mut verify, cancel));
+            let result = settle(number, copy, &acquisition, read_back, &mut verify, cancel);
+            if matches!(result.end, CopyEnd::Verified) && number >= self.work.requests.len() {
+                let (name, facts) = (result.name.clone(), result.facts.clone());
+                // Without the line, going on would find the other end finished, and say so.
+                let _ = self.journal.settled(&Settled { settled: number, name, facts });
+            }
+            results.push(result);
         }
         if !late.is_empty() {
             // The digests of the one read are those of a disk with holes: only reading back gives those of the image.
@@ -359,7 +436,7 @@ impl Session {
 }
 
 /// A copy of which nothing was safe yet is begun again.
-fn begin_again(request: &Request, medium: &Medium) -> Result<Box<dyn ImageFile>, Error> {
+fn begin_again(request: &Request, medium: &Medium) -> Result<Box<dyn crate::ImageFile>, Error> {
     let path = request.folder.join(format!("{}.partial", first_name(request)));
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -370,11 +447,23 @@ fn begin_again(request: &Request, medium: &Medium) -> Result<Box<dyn ImageFile>,
     format::create(request, medium)
 }
 
+/// A copy in files is gone on with.
+fn again(
+    request: &Request,
+    medium: &Medium,
+    state: Option<&Value>,
+) -> Result<Box<dyn Destination>, Error> {
+    Ok(Box::new(match state {
+        Some(state) => format::reopen(request, medium, state)?,
+        None => begin_again(request, medium)?,
+    }))
+}
+
 fn finished(
     acquisition: Acquisition,
     pieces: Vec<PieceDigest>,
-    files: Vec<Box<dyn ImageFile>>,
-) -> Imaged<Box<dyn ImageFile>> {
+    files: Vec<Box<dyn Destination>>,
+) -> Imaged<Box<dyn Destination>> {
     let written_bytes = acquisition.copied_bytes;
     let copies = files.into_iter().map(|writer| Copied { writer, written_bytes, failure: None });
     Imaged { copies: copies.collect(), acquisition, pieces, journal_failure: None }
@@ -383,16 +472,17 @@ fn finished(
 fn lost(number: usize) -> CopyResult {
     let failure = Error::CopyLost { number };
     let (name, paths) = (format!("copy {number}"), Vec::new());
-    CopyResult { request: number, name, paths, written_bytes: 0, end: CopyEnd::Failed(failure) }
+    let end = CopyEnd::Failed(failure);
+    CopyResult { request: number, name, paths, written_bytes: 0, end, facts: Value::Null }
 }
 
 /// Brings one copy to its end: read back and named, or said why not.
 fn settle(
     number: usize,
-    copy: Copied<Box<dyn ImageFile>>,
+    copy: Copied<Box<dyn Destination>>,
     acquisition: &Acquisition,
     read_back: ReadBack,
-    verify: &mut dyn FnMut(&dyn ImageFile) -> Result<Verified, Error>,
+    verify: &mut dyn FnMut(&mut dyn Destination) -> Result<Verified, Error>,
     cancel: &AtomicBool,
 ) -> CopyResult {
     let Copied { mut writer, written_bytes, failure } = copy;
@@ -414,14 +504,15 @@ fn settle(
     } else if read_back == ReadBack::Never {
         CopyEnd::Unverified
     } else {
-        match verify(&*writer) {
-            Ok(verified) => match publish(&mut *writer, &verified) {
-                Ok(_) => CopyEnd::Verified,
+        match verify(&mut *writer) {
+            Ok(verified) => match writer.publish(&verified) {
+                Ok(()) => CopyEnd::Verified,
                 Err(error) => CopyEnd::Failed(error),
             },
             Err(_) if cancel.load(std::sync::atomic::Ordering::Relaxed) => CopyEnd::Unverified,
             Err(error) => CopyEnd::Failed(error),
         }
     };
-    CopyResult { request: number, name, paths: writer.parts().paths(), written_bytes, end }
+    let (paths, facts) = (writer.paths(), writer.facts());
+    CopyResult { request: number, name, paths, written_bytes, end, facts }
 }

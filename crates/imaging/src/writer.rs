@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Acquisition, Parts, ReadAt};
+use crate::{Acquisition, Destination, Parts, ReadAt};
 
 /// How a piece of a chunk is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,24 +180,32 @@ pub trait ImageFile: ImageWriter {
     fn parts_mut(&mut self) -> &mut Parts;
 }
 
-impl ImageWriter for Box<dyn ImageFile> {
-    fn name(&self) -> String {
-        (**self).name()
-    }
+/// Something boxed writes as what is in the box.
+macro_rules! boxed {
+    ($what:ty) => {
+        impl ImageWriter for Box<$what> {
+            fn name(&self) -> String {
+                (**self).name()
+            }
 
-    fn encoding(&self) -> Option<Arc<dyn Encoding>> {
-        (**self).encoding()
-    }
+            fn encoding(&self) -> Option<Arc<dyn Encoding>> {
+                (**self).encoding()
+            }
 
-    fn write(&mut self, part: Part<'_>) -> io::Result<()> {
-        (**self).write(part)
-    }
+            fn write(&mut self, part: Part<'_>) -> io::Result<()> {
+                (**self).write(part)
+            }
 
-    fn checkpoint(&mut self) -> io::Result<Checkpoint> {
-        (**self).checkpoint()
-    }
+            fn checkpoint(&mut self) -> io::Result<Checkpoint> {
+                (**self).checkpoint()
+            }
 
-    fn complete(&mut self, acquisition: &Acquisition) -> io::Result<()> {
-        (**self).complete(acquisition)
-    }
+            fn complete(&mut self, acquisition: &Acquisition) -> io::Result<()> {
+                (**self).complete(acquisition)
+            }
+        }
+    };
 }
+
+boxed!(dyn ImageFile);
+boxed!(dyn Destination);

@@ -81,6 +81,7 @@ fn ordered(folder: &Path, disk: &Disk) -> Work {
         checkpoint_bytes: 4 * CHUNK,
         piece_bytes: Some(1_000_000),
         source: serde_json::Value::Null,
+        others: Vec::new(),
     }
 }
 

@@ -222,6 +222,7 @@ fn work(folder: &Path, size_bytes: u64, format: Format) -> Work {
         checkpoint_bytes: 4 * CHUNK,
         piece_bytes: Some(500_000),
         source: serde_json::Value::Null,
+        others: Vec::new(),
     }
 }
 

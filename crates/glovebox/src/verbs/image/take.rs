@@ -297,6 +297,7 @@ impl Take {
             checkpoint_bytes: CHECKPOINT_BYTES,
             piece_bytes: self.pieces,
             source: working::identity(target),
+            others: Vec::new(),
         })
     }
 }
