@@ -147,6 +147,48 @@ impl Guard {
         }
     }
 
+    /// Opens a disk for reading and writing, to clone onto: by permit, and never one that anything uses. With a broker
+    /// the disk is unlocked until [`Self::lock`].
+    ///
+    /// # Errors
+    /// If model or serial number are not those of the disk, it is in use or evidence, or it cannot be opened.
+    pub fn open_target(&self, unlock: Unlock) -> Result<Opened, Error> {
+        let name = unlock.disk.clone();
+        match &self.way {
+            Way::Broker(socket) => match ask(socket, &Request::Target(unlock))? {
+                (Answer::Opened(disk), Some(descriptor)) => {
+                    Ok(Opened { file: File::from(descriptor), disk: *disk })
+                }
+                (other, _) => Err(unexpected(other)),
+            },
+            Way::Direct { sys, dev } => {
+                let disk = inventory::disk(sys, name.clone())
+                    .ok_or_else(|| Error::NoDisk { name: name.to_string() })?;
+                unlock.names(&disk).map_err(|reason| Error::Refused { reason })?;
+                let path = dev.join(name.as_str().replace('!', "/"));
+                // EXCL: refused by the kernel while any of it is mounted or part of something.
+                let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+                let descriptor =
+                    rustix::fs::open(&path, flags, Mode::empty()).map_err(|source| {
+                        Error::io(format!("opening {} for writing", path.display()), source)
+                    })?;
+                Ok(Opened { file: File::from(descriptor), disk })
+            }
+        }
+    }
+
+    /// A disk by name, also one of a kind that no list of disks shows.
+    ///
+    /// # Errors
+    /// If there is none, or the broker refuses.
+    pub fn any_disk(&self, name: &DiskName) -> Result<Disk, Error> {
+        match &self.way {
+            Way::Broker(_) => self.disk(name),
+            Way::Direct { sys, .. } => inventory::disk(sys, name.clone())
+                .ok_or_else(|| Error::NoDisk { name: name.to_string() }),
+        }
+    }
+
     /// Unmounts a disk and locks it again.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub enum Request {
     },
     /// Makes one disk writable and mounts it.
     Unlock(Unlock),
+    /// A descriptor for reading and writing of this disk, unlocked and not mounted, to clone onto.
+    Target(Unlock),
     /// Unmounts a disk and locks it again.
     Lock {
         /// Which disk.
@@ -44,6 +46,25 @@ pub struct Unlock {
     pub model: String,
     /// Its serial number, as typed.
     pub serial: String,
+}
+
+impl Unlock {
+    /// Whether what was typed are model and serial number of this disk.
+    ///
+    /// # Errors
+    /// A sentence that says which is not, without saying what it is.
+    pub fn names(&self, disk: &Disk) -> Result<(), String> {
+        for (what, typed, real) in
+            [("model", &self.model, &disk.model), ("serial", &self.serial, &disk.serial)]
+        {
+            // A device that names none is asked for by the word.
+            let real = if real.is_empty() { "none" } else { real.as_str() };
+            if typed.trim() != real {
+                return Err(format!("the {what} typed is not the {what} of {}", disk.name));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// How to end the session.

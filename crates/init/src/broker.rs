@@ -100,6 +100,10 @@ fn answer(request: Request, world: &mut World) -> (Answer, Option<OwnedFd>, Next
             .disks
             .unlock(&asked, &mut world.modules)
             .map(|(disk, mounts)| (Answer::Unlocked { disk: Box::new(disk), mounts }, None)),
+        Request::Target(asked) => world
+            .disks
+            .target(&asked)
+            .map(|(disk, descriptor)| (Answer::Opened(Box::new(disk)), Some(descriptor))),
         Request::Lock { disk } => {
             world.disks.lock(&disk).map(|disk| (Answer::Done(Box::new(disk)), None))
         }

@@ -196,6 +196,39 @@ impl Disks {
         Ok((disk, mounts))
     }
 
+    /// Unlocks a disk under the same conditions and opens it for writing, to clone onto; nothing of it is mounted. One that
+    /// an interrupted clone left unlocked is opened again.
+    pub(crate) fn target(&mut self, asked: &Unlock) -> Result<(Disk, OwnedFd), String> {
+        let name = &asked.disk;
+        let disk = self.view(name).ok_or_else(|| format!("no disk {name} is attached"))?;
+        match disk.lock {
+            LockState::Unlocked if disk.mounts.is_empty() => asked.names(&disk)?,
+            _ => may_unlock(&disk, asked)?,
+        }
+        let to_unlock =
+            open_for_reading(name).map_err(|problem| format!("opening {name}: {problem}"))?;
+        block::set_access(&to_unlock, Access::ReadWrite)
+            .map_err(|problem| format!("unlocking {name}: {problem}"))?;
+        let path = node(name);
+        let opened = match &self.opener {
+            Some(opener) => opener.open_target(&path),
+            None => open(&path, sandbox::TARGET, Mode::empty()),
+        };
+        let descriptor = match opened {
+            Ok(descriptor) => descriptor,
+            Err(problem) => {
+                lock(name)?;
+                return Err(format!("opening {name} for writing: {problem}; it is locked again"));
+            }
+        };
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.lock = LockState::Unlocked;
+        }
+        log::line(&format!("{name} UNLOCKED for a clone [{} {}]", disk.model, disk.serial));
+        let disk = self.view(name).ok_or_else(|| format!("{name} went away"))?;
+        Ok((disk, descriptor))
+    }
+
     /// Unmounts and locks a disk again.
     pub(crate) fn lock(&mut self, name: &DiskName) -> Result<Disk, String> {
         let entry =
@@ -279,16 +312,7 @@ fn may_unlock(disk: &Disk, asked: &Unlock) -> Result<(), String> {
             return Err(format!("{name} is not under the broker's lock"));
         }
     }
-    for (what, typed, real) in
-        [("model", &asked.model, &disk.model), ("serial", &asked.serial, &disk.serial)]
-    {
-        // A device that names none is asked for by the word.
-        let real = if real.is_empty() { "none" } else { real.as_str() };
-        if typed.trim() != real {
-            return Err(format!("the {what} typed is not the {what} of {name}"));
-        }
-    }
-    Ok(())
+    asked.names(disk)
 }
 
 fn open_for_reading(name: &DiskName) -> rustix::io::Result<OwnedFd> {

@@ -18,4 +18,4 @@
 mod opener;
 pub mod syscall_filter;
 
-pub use opener::Opener;
+pub use opener::{Opener, TARGET};

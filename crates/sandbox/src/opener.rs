@@ -21,7 +21,13 @@ type Reply = rustix::io::Result<OwnedFd>;
 
 /// The way to the thread.
 #[derive(Debug)]
-pub struct Opener(Sender<(PathBuf, SyncSender<Reply>)>);
+pub struct Opener(Sender<Asked>);
+
+/// A device, how it is to be opened, and the way back.
+type Asked = (PathBuf, OFlags, SyncSender<Reply>);
+
+/// How a disk is opened to clone onto. EXCL: refused by the kernel while any of it is mounted or part of something.
+pub const TARGET: OFlags = OFlags::RDWR.union(OFlags::EXCL).union(OFlags::CLOEXEC);
 
 impl Opener {
     /// Starts the thread and waits until it is in its domain.
@@ -50,16 +56,27 @@ impl Opener {
     /// # Errors
     /// What the kernel says of the open; `EIO` if the thread is gone.
     pub fn open(&self, path: &Path) -> Reply {
+        self.ask(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK)
+    }
+
+    /// Opens a device for reading and writing that nothing else uses.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; `EBUSY` while it is in use.
+    pub fn open_target(&self, path: &Path) -> Reply {
+        self.ask(path, TARGET)
+    }
+
+    fn ask(&self, path: &Path, flags: OFlags) -> Reply {
         let (tell, told) = sync_channel(1);
         let gone = rustix::io::Errno::IO;
-        self.0.send((path.to_owned(), tell)).map_err(|_| gone)?;
+        self.0.send((path.to_owned(), flags, tell)).map_err(|_| gone)?;
         told.recv().map_err(|_| gone)?
     }
 }
 
-fn serve(asked: &Receiver<(PathBuf, SyncSender<Reply>)>) {
-    for (path, tell) in asked {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+fn serve(asked: &Receiver<Asked>) {
+    for (path, flags, tell) in asked {
         // Whoever asked may have left meanwhile.
         let _left = tell.send(open(&path, flags, Mode::empty()));
     }

@@ -12,6 +12,7 @@ pub(crate) mod image;
 pub(crate) mod ls;
 pub(crate) mod map;
 pub(crate) mod power;
+pub(crate) mod receive;
 pub(crate) mod report;
 pub(crate) mod stat;
 pub(crate) mod survey;

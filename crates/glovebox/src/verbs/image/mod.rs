@@ -3,6 +3,7 @@
 
 mod cat;
 mod convert;
+mod elsewhere;
 mod in_case;
 mod info;
 mod place;

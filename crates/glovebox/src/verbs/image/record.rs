@@ -49,6 +49,9 @@ struct ShownCopy {
     problem: Option<String>,
     /// A line to type that makes a copy that failed from one that did not.
     way_out: Option<String>,
+    /// What is known of a copy that is no file of this machine.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    elsewhere: Value,
 }
 
 /// An error with its causes.
@@ -116,7 +119,16 @@ fn copy_outputs(
         "image_digests": if is_whole { acquisition.digests.clone() } else { Digests::default() },
         "unreadable": bad_sectors(acquisition),
         "problem": end_text(&copy.end),
+        "elsewhere": copy.facts,
     });
+    if !copy.facts.is_null() {
+        // No file of this machine: named by where it is.
+        let name = if is_whole { copy.name.clone() } else { format!("unfinished: {}", copy.name) };
+        let digests = if is_whole { acquisition.digests.clone() } else { Digests::default() };
+        let size_bytes = Some(copy.written_bytes);
+        recorded.outputs.push(Item { name, size_bytes, digests, facts });
+        return;
+    }
     for (number, path) in copy.paths.iter().enumerate() {
         // The file may be longer than what is vouched for: a full medium takes part of a write.
         let Ok(file) = std::fs::metadata(path) else { continue };
@@ -168,6 +180,7 @@ pub(super) fn shown(
         whole: matches!(copy.end, CopyEnd::Verified | CopyEnd::Unverified),
         problem: end_text(&copy.end),
         way_out: way_out(work, imaged, copy),
+        elsewhere: copy.facts.clone(),
     });
     Shown {
         source: source.to_owned(),

@@ -1,10 +1,13 @@
 //! `glovebox image resume`: goes on with an imaging that was interrupted.
 
+use std::path::PathBuf;
+
 use casebook::{Item, Outcome, OutcomeKind};
 use guard::Guard;
-use imaging::{FileSource, ReadAt, Session};
+use imaging::{FileSource, Medium, ReadAt, Session};
 use serde_json::{Value, json};
 
+use super::elsewhere::{Codes, Doors};
 use super::place::Place;
 use super::take::source_item;
 use super::working::{self, Imaging, JOURNAL};
@@ -22,6 +25,11 @@ pub(crate) struct Args {
     /// The disk, if it has another name now than when imaging began
     #[arg(long, value_name = "DISK|IMAGE")]
     source: Option<String>,
+    /// receiver:HOST:PORT, if a receiver has another address now
+    #[arg(long, value_name = "RECEIVER")]
+    to: Vec<PathBuf>,
+    #[command(flatten)]
+    codes: Codes,
     #[command(flatten)]
     chosen: Chosen,
     #[command(flatten)]
@@ -70,13 +78,18 @@ impl Args {
         let draft = acting::draft(&who, &guard, "image resume", arguments, vec![input.clone()])?;
         let act = case.begin(draft, &signer)?;
         // The claim comes first: going on cuts off and adds to files the case has recorded.
+        let mut doors = Doors::new(&guard, &case, &target, place.folder(), &self.codes, &cancel)
+            .moved(&self.to);
+        let mut open =
+            |what: &Value, medium: &Medium, state: Option<&Value>| doors.open(what, medium, state);
         let begun = act
             .go_on_with(place.name())
             .map_err(Failure::from)
-            .and_then(|()| Ok(Session::resume(&journal, working::workers())?));
+            .and_then(|()| Ok(Session::resume_with(&journal, working::workers(), &mut open)?));
         let session = match begun {
             Ok(session) => session,
             Err(failure) => {
+                doors.close();
                 let outcome = Outcome::new(OutcomeKind::Failed, failure.text());
                 act.finish(acting::end(&guard, outcome))?;
                 return Err(failure);
@@ -90,6 +103,7 @@ impl Args {
             name: target.name.clone(),
             answer: self.answer,
             is_verified: true,
+            doors: Some(doors),
         };
         let source = working::timed(source, work.read_timeout_seconds);
         imaging.run(session, &*source, act, &cancel)

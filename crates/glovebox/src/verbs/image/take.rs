@@ -8,6 +8,7 @@ use hashing::{Algorithm, Algorithms, Digests};
 use imaging::{About, Compression, FileSource, Format, Medium, ReadAt, Request, Session, Work};
 use serde_json::{Value, json};
 
+use super::elsewhere::{self, Codes, Doors, ToDisk};
 use super::place::Place;
 use super::working::{self, Imaging, JOURNAL};
 use crate::exit::Exit;
@@ -33,9 +34,13 @@ pub(crate) struct Take {
     /// Formats, each a whole copy; zst is raw in zstd frames
     #[arg(long, value_enum, value_delimiter = ',', default_value = "raw")]
     format: Vec<Kind>,
-    /// Make the same copies in this folder too (may be repeated)
+    /// Copies in this folder too, or receiver:HOST:PORT for one elsewhere
     #[arg(long, value_name = "FOLDER")]
     to: Vec<PathBuf>,
+    #[command(flatten)]
+    codes: Codes,
+    #[command(flatten)]
+    to_disk: ToDisk,
     /// Largest file made, such as 2G; splits raw, sets E01's segments
     #[arg(long, value_name = "SIZE", value_parser = size)]
     split: Option<u64>,
@@ -191,6 +196,7 @@ impl Take {
         let who = acting::who(&case);
         let draft = acting::draft(&who, &guard, "image", arguments, vec![input.clone()])?;
         let act = case.begin(draft, &signer)?;
+        let mut doors = None;
         let begun = act.new_exhibit(&label).map_err(Failure::from).and_then(|exhibit| {
             let place = Place::of(&case, exhibit.name());
             let info = case.info();
@@ -200,13 +206,25 @@ impl Take {
                 examiner: info.examiner.clone(),
                 ..about(&target, &[info.id.as_str(), exhibit.name()])
             };
-            let work = self.work(&target, &source, &place, &about)?;
-            let session = Session::begin(&place.path(JOURNAL), work, working::workers())?;
+            let (folders, receivers) = elsewhere::sort(&self.to);
+            let mut work = self.work(&target, &source, &place, &folders, &about)?;
+            work.others = elsewhere::wanted(&receivers, &self.to_disk, &target, &case, &label)?;
+            let folder = place.folder();
+            let doors =
+                doors.insert(Doors::new(&guard, &case, &target, folder, &self.codes, &cancel));
+            let mut open = |what: &Value, medium: &Medium, state: Option<&Value>| {
+                doors.open(what, medium, state)
+            };
+            let journal = place.path(JOURNAL);
+            let session = Session::begin_with(&journal, work, working::workers(), &mut open)?;
             Ok((place, session))
         });
         let (place, session) = match begun {
             Ok(begun) => begun,
             Err(failure) => {
+                if let Some(doors) = doors {
+                    doors.close();
+                }
                 let outcome = Outcome::new(OutcomeKind::Failed, failure.text());
                 act.finish(acting::end(&guard, outcome))?;
                 return Err(failure);
@@ -219,6 +237,7 @@ impl Take {
             name: target.name.clone(),
             answer: self.answer,
             is_verified: !self.no_verify,
+            doors,
         };
         let source = working::timed(source, self.read_timeout);
         imaging.run(session, &*source, act, &cancel)
@@ -230,6 +249,7 @@ impl Take {
             "label": label,
             "format": self.format.iter().map(|kind| kind.format()).collect::<Vec<_>>(),
             "to": self.to,
+            "to_disk": self.to_disk,
             "split_bytes": self.split,
             "compression": self.compression.compression(),
             "digests": self.algorithms(),
@@ -256,10 +276,11 @@ impl Take {
         target: &Target,
         source: &FileSource,
         place: &Place,
+        further: &[PathBuf],
         about: &About,
     ) -> Result<Work, Failure> {
         let mut folders = vec![place.folder().to_path_buf()];
-        for further in &self.to {
+        for further in further {
             // A folder of its own: two exhibits may go to one disk.
             let folder = further.join(place.name());
             let doing = || format!("making the folder {} for a copy", folder.display());

@@ -31,6 +31,7 @@ impl Told {
             .requests
             .iter()
             .map(|request| json!({ "format": request.format, "folder": request.folder }))
+            .chain(work.others.iter().map(|other| json!({ "kind": other["kind"] })))
             .collect();
         Self {
             answer,

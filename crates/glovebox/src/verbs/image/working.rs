@@ -12,6 +12,7 @@ use imaging::{
 };
 use serde_json::{Value, json};
 
+use super::elsewhere::Doors;
 use super::place::Place;
 use super::record;
 use super::told::Told;
@@ -75,6 +76,8 @@ pub(super) struct Imaging<'a> {
     pub(super) name: String,
     pub(super) answer: Format,
     pub(super) is_verified: bool,
+    /// What was opened for copies that are no files.
+    pub(super) doors: Option<Doors<'a>>,
 }
 
 impl Imaging<'_> {
@@ -83,7 +86,7 @@ impl Imaging<'_> {
     /// # Errors
     /// If no copy could be written, or the case could not take the record.
     pub(super) fn run(
-        self,
+        mut self,
         session: Session,
         source: &dyn ReadAt,
         act: OpenAct<'_>,
@@ -95,6 +98,9 @@ impl Imaging<'_> {
         let read_back = if self.is_verified { ReadBack::Each } else { ReadBack::Never };
         let outcome = session.run(source, read_back, &mut |step| told.step(step), cancel);
         told.end();
+        if let Some(doors) = self.doors.take() {
+            doors.close();
+        }
         let imaged = match outcome {
             Ok(imaged) => imaged,
             Err(problem) => {

@@ -1,0 +1,268 @@
+//! Copies that are no files: at a receiver on another machine, or on a whole disk by permit.
+//!
+//! What the journal keeps of them is what they are, never the secret or the permit: the pairing code is asked for again
+//! when work goes on, and the disk is unlocked again under the model and serial number once typed.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use casebook::Case;
+use guard::{Disk, DiskName, Guard, Unlock};
+use hashing::escape_name;
+use imaging::{CloneDisk, CloneTarget, Destination, Error, Medium, Remote, RemoteCopy, Rest};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wire::{Limits, PairingCode};
+
+use crate::failure::Failure;
+use crate::output::say;
+use crate::passphrase;
+use crate::target::Target;
+
+/// What a word of `--to` begins with that names a receiver.
+const RECEIVER: &str = "receiver:";
+
+/// Where copies go that are no files.
+#[derive(Debug, Clone, Default, Serialize, clap::Args)]
+pub(super) struct ToDisk {
+    /// Also clone to this disk: it is overwritten from its first sector
+    #[arg(long, value_name = "DISK", requires_all = ["to_model", "to_serial"])]
+    to_disk: Option<DiskName>,
+    /// Model of that disk as guard status shows it, or "none"
+    #[arg(long, value_name = "MODEL", requires = "to_disk")]
+    to_model: Option<String>,
+    /// Serial number of that disk, or "none"
+    #[arg(long, value_name = "SERIAL", requires = "to_disk")]
+    to_serial: Option<String>,
+    /// Wipe that disk behind the end of the source; else it is left
+    #[arg(long, requires = "to_disk")]
+    wipe_rest: bool,
+}
+
+/// How pairing codes are given.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct Codes {
+    /// Read a receiver's pairing code from a file (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    code_file: Vec<PathBuf>,
+}
+
+/// One of them, as the journal keeps it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+enum Other {
+    Receiver(Remote),
+    Disk { permit: Unlock, rest: Rest },
+}
+
+/// Tells receivers from folders among the words of `--to`.
+pub(super) fn sort(words: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
+    let (mut folders, mut receivers) = (Vec::new(), Vec::new());
+    for word in words {
+        match word.to_str().and_then(|word| word.strip_prefix(RECEIVER)) {
+            Some(address) => receivers.push(address.to_owned()),
+            None => folders.push(word.clone()),
+        }
+    }
+    (folders, receivers)
+}
+
+/// The other copies of an imaging, as its journal keeps them.
+///
+/// # Errors
+/// If the kernel gives no randomness.
+pub(super) fn wanted(
+    receivers: &[String],
+    to_disk: &ToDisk,
+    source: &Target,
+    case: &Case,
+    label: &str,
+) -> Result<Vec<Value>, Failure> {
+    let mut others = Vec::new();
+    for address in receivers {
+        let disk = source.disk.as_ref();
+        let what = json!({
+            "label": label,
+            "source": source.name,
+            "model": disk.map(|disk| &disk.model),
+            "serial": disk.map(|disk| &disk.serial),
+            "case": case.info().id,
+            "examiner": case.info().examiner,
+        });
+        others.push(serde_json::to_value(Other::Receiver(Remote::new(address, what)?))?);
+    }
+    if let (Some(disk), Some(model), Some(serial)) =
+        (&to_disk.to_disk, &to_disk.to_model, &to_disk.to_serial)
+    {
+        let permit = Unlock { disk: disk.clone(), model: model.clone(), serial: serial.clone() };
+        let rest = if to_disk.wipe_rest { Rest::Wiped } else { Rest::Left };
+        others.push(serde_json::to_value(Other::Disk { permit, rest })?);
+    }
+    Ok(others)
+}
+
+/// Opens them, and closes what has to be closed afterwards.
+pub(super) struct Doors<'a> {
+    guard: &'a Guard,
+    case: &'a Case,
+    /// Name of the source, and what it is if it is a disk.
+    source: &'a Target,
+    folder: PathBuf,
+    codes: VecDeque<PathBuf>,
+    /// Where receivers are now, if elsewhere than the journal says; in their order.
+    addresses: VecDeque<String>,
+    stop: Arc<AtomicBool>,
+    unlocked: Vec<DiskName>,
+}
+
+impl<'a> Doors<'a> {
+    pub(super) fn new(
+        guard: &'a Guard,
+        case: &'a Case,
+        source: &'a Target,
+        folder: &Path,
+        codes: &Codes,
+        stop: &Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            guard,
+            case,
+            source,
+            folder: folder.to_path_buf(),
+            codes: codes.code_file.iter().cloned().collect(),
+            addresses: VecDeque::new(),
+            stop: Arc::clone(stop),
+            unlocked: Vec::new(),
+        }
+    }
+
+    /// Receivers that have another address than they had.
+    pub(super) fn moved(mut self, words: &[PathBuf]) -> Self {
+        self.addresses = sort(words).1.into();
+        self
+    }
+
+    /// Opens one, new or to go on with.
+    ///
+    /// # Errors
+    /// If there is no code or no permit, or the other end or the disk does not take it.
+    pub(super) fn open(
+        &mut self,
+        what: &Value,
+        medium: &Medium,
+        state: Option<&Value>,
+    ) -> Result<Box<dyn Destination>, Error> {
+        let refused = |name: &str, failure: &Failure| Error::Io {
+            action: "opening",
+            path: PathBuf::from(name),
+            source: std::io::Error::other(failure.text()),
+        };
+        let other = Other::deserialize(what).map_err(|problem| Error::Journal {
+            path: self.folder.clone(),
+            reason: if problem.is_data() {
+                "a copy of unknown kind"
+            } else {
+                "a copy that is not whole"
+            },
+        })?;
+        match other {
+            Other::Receiver(mut remote) => {
+                if let Some(address) = self.addresses.pop_front() {
+                    remote.address = address;
+                }
+                let name = format!("{RECEIVER}{}", remote.address);
+                let code =
+                    self.code(&remote.address).map_err(|failure| refused(&name, &failure))?;
+                let (limits, stop) = (Limits::default(), Arc::clone(&self.stop));
+                Ok(Box::new(RemoteCopy::open(remote, code, medium, state, limits, stop)?))
+            }
+            Other::Disk { permit, rest } => {
+                let name = permit.disk.to_string();
+                let target =
+                    self.target(&permit, rest).map_err(|failure| refused(&name, &failure))?;
+                Ok(Box::new(CloneDisk::open(target, medium, state)?))
+            }
+        }
+    }
+
+    /// The disks that were unlocked are locked again.
+    pub(super) fn close(self) {
+        for disk in &self.unlocked {
+            if let Err(problem) = self.guard.lock(disk) {
+                say(&format!(
+                    "{disk} could not be locked again: {}",
+                    Failure::from(problem).text()
+                ));
+            }
+        }
+    }
+
+    fn code(&mut self, address: &str) -> Result<PairingCode, Failure> {
+        let text = match self.codes.pop_front() {
+            Some(file) => passphrase::from_file(&file)?,
+            None => {
+                let shown = escape_name(address.as_bytes());
+                passphrase::ask(&format!("Pairing code of the receiver {shown}: "))
+                    .map_err(|failure| failure.hint("for a pairing code: --code-file FILE"))?
+            }
+        };
+        Ok(PairingCode::parse(&text)?)
+    }
+
+    fn target(&mut self, permit: &Unlock, rest: Rest) -> Result<CloneTarget, Failure> {
+        let disk = self.guard.any_disk(&permit.disk)?;
+        if let Some(source) = &self.source.disk
+            && (source.name == disk.name || source.number == disk.number)
+        {
+            return Err(Failure::new(format!("{} is the source", disk.name)));
+        }
+        if let Some(act) = evidence_of(self.case, &disk)? {
+            return Err(Failure::new(format!(
+                "{} [{} {}] is evidence: act {act} of the case imaged it",
+                disk.name, disk.model, disk.serial
+            ))
+            .hint("a disk that was imaged is never written to; choose another"));
+        }
+        let opened = self.guard.open_target(permit.clone()).map_err(|problem| {
+            Failure::from(problem)
+                .hint("glovebox guard status shows model and serial of every disk")
+        })?;
+        if self.guard.brokered() {
+            self.unlocked.push(permit.disk.clone());
+        }
+        Ok(CloneTarget {
+            file: opened.file,
+            name: permit.disk.to_string(),
+            sector_bytes: opened.disk.logical_block_bytes,
+            rest,
+            aside: self.folder.join(format!("clone-{}.head", permit.disk)),
+            about: json!({
+                "model": opened.disk.model,
+                "serial": opened.disk.serial,
+                "wwn": opened.disk.wwn,
+                "bus": opened.disk.bus,
+            }),
+        })
+    }
+}
+
+/// The act of the case that imaged this disk, if one did. A disk without a serial number is not recognised.
+fn evidence_of(case: &Case, disk: &Disk) -> Result<Option<u64>, Failure> {
+    if disk.serial.is_empty() {
+        return Ok(None);
+    }
+    let acts = casebook::read_acts(case.dir())?;
+    for act in acts {
+        let act = act.act()?;
+        let is_it = |item: &casebook::Item| {
+            item.facts["serial"] == disk.serial.as_str()
+                && item.facts["model"] == disk.model.as_str()
+        };
+        if act.draft.verb.starts_with("image") && act.draft.inputs.iter().any(is_it) {
+            return Ok(Some(act.number));
+        }
+    }
+    Ok(None)
+}
