@@ -95,6 +95,7 @@ fn run(
         let done = match step {
             Step::Writing(standing) => standing.tick.done_bytes,
             Step::ReadingBack(_, tick) => tick.done_bytes + SIZE as u64,
+            Step::FillingIn { .. } => 0,
         };
         if until.is_some_and(|until| done >= until) {
             cancel.store(true, Ordering::Relaxed);
