@@ -66,7 +66,8 @@ fn interpreter(venv: &Path, list: &Path, options: &[&str]) -> Result<PathBuf> {
         let _absent = std::fs::remove_dir_all(venv);
         cmd!(sh, "python3 -m venv {venv}").run()?;
         let pip = venv.join("bin/pip");
-        cmd!(sh, "{pip} install --quiet --require-hashes {options...} --requirement {list}").run()?;
+        cmd!(sh, "{pip} install --quiet --require-hashes {options...} --requirement {list}")
+            .run()?;
         std::fs::write(&done, "")?;
     }
     Ok(venv.join("bin/python"))
