@@ -231,10 +231,10 @@ impl Handler for Desk<'_> {
                 ));
             }
             Told::Arrived { name, done_bytes, size_bytes } => {
-                self.show("receiving", name, done_bytes, size_bytes.unwrap_or(0));
+                self.show("receiving", &name, done_bytes, size_bytes.unwrap_or(0));
             }
             Told::ReadBack { done_bytes, size_bytes } => {
-                self.show("reading back", String::new(), done_bytes, size_bytes);
+                self.show("reading back", "", done_bytes, size_bytes);
             }
         }
     }
@@ -264,7 +264,7 @@ impl Handler for Desk<'_> {
 }
 
 impl Desk<'_> {
-    fn show(&mut self, doing: &str, name: String, done_bytes: u64, total_bytes: u64) {
+    fn show(&mut self, doing: &str, name: &str, done_bytes: u64, total_bytes: u64) {
         let what = format!("{doing} {name}");
         if self.meter.as_ref().is_none_or(|(shown, _)| *shown != what) {
             if let Some((_, meter)) = self.meter.take() {
