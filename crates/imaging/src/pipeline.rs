@@ -142,7 +142,7 @@ pub fn image<W: ImageWriter>(
         let outlets = Outlets { to_digest, to_workers, to_writers, encodings: encodings.len() };
         let begun = (start.offset_bytes, start.bad);
         let pool = Pool::new(buffers, plan.chunk_bytes);
-        let reading = scope.spawn(move || read_all(source, plan, pool, begun, cancel, outlets));
+        let reading = scope.spawn(move || read_all(source, plan, &pool, begun, cancel, outlets));
         tell(&event_queue, count, (first_bytes, total_bytes), progress);
         (
             finished(reading.join()),
@@ -219,7 +219,7 @@ struct ReadResult {
 fn read_all(
     source: &dyn ReadAt,
     plan: &Plan,
-    pool: Pool,
+    pool: &Pool,
     (mut offset_bytes, bad): (u64, Extents),
     cancel: &AtomicBool,
     mut outlets: Outlets,
