@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use support::population::{self, Abilities};
-use support::{Random, blank, facts, hostile, open, run, text, tool};
+use support::{Random, blank, facts, hostile, open, run, text, tool, unmount};
 
 /// What exFAT can hold: dates from 1980 on, names that are text. The judge takes 2100 for a leap year, so dates end there.
 const ABILITIES: Abilities = Abilities {
@@ -64,11 +64,11 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         // The daemon writes after umount(8) returned; the loop device is free when it has ended.
-        let _ = Command::new("umount").arg(self.directory.path()).status();
+        unmount(self.directory.path());
         for _ in 0..200 {
-            let busy = Command::new("losetup").args(["-d", &self.device]).status();
+            let _ = Command::new("losetup").args(["-d", &self.device]).output();
             let listed = Command::new("losetup").arg(&self.device).output().unwrap();
-            if busy.is_ok_and(|status| status.success()) && !listed.status.success() {
+            if !listed.status.success() {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));

@@ -8,7 +8,7 @@ use evidence::registry::{Hive, ValueKind};
 use evidence::{FileSystem, ProblemKind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use support::{Random, blank, open, run, text, tool};
+use support::{Random, blank, open, run, text, tool, unmount};
 
 /// The smallest hive: a base block, one bin, a root key; hivex fills it.
 fn minimal(directory: &Path, name: &str) -> PathBuf {
@@ -306,7 +306,7 @@ fn an_installed_windows_is_told_from_its_hives() {
     std::fs::create_dir_all(&config).unwrap();
     std::fs::copy(&software, config.join("SOFTWARE")).unwrap();
     std::fs::copy(&system, config.join("SYSTEM")).unwrap();
-    assert!(Command::new("umount").arg(&mount).status().unwrap().success());
+    assert!(unmount(&mount));
 
     let fs = Ntfs::open(open(&image)).unwrap();
     let fs: &dyn FileSystem = &fs;

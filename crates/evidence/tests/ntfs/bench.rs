@@ -2,7 +2,7 @@
 
 use super::support::facts::{self, Tree};
 use super::support::population::{self, Abilities};
-use super::support::{Random, blank, run, text, tool};
+use super::support::{Random, blank, run, text, tool, unmount};
 use evidence::fs::tree::{self, LastLink};
 use evidence::fs::{FileKind, FileSystem};
 use evidence::ntfs::Ntfs;
@@ -35,8 +35,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let done = Command::new("umount").arg(self.directory.path()).status();
-        assert!(std::thread::panicking() || done.is_ok_and(|status| status.success()));
+        assert!(unmount(self.directory.path()) || std::thread::panicking());
     }
 }
 

@@ -56,8 +56,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let done = Command::new("umount").arg(self.directory.path()).status();
-        if !done.is_ok_and(|status| status.success()) {
+        if !super::unmount(self.directory.path()) {
             // Lazily, so that no test leaves a mount behind.
             let _ = Command::new("umount").arg("-l").arg(self.directory.path()).status();
         }

@@ -27,6 +27,18 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// Unmounts, trying again for five seconds: a program that another test starts at the same moment holds our descriptors
+/// until it runs. Whether it came off.
+pub(crate) fn unmount(at: &Path) -> bool {
+    (0..100).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        let done = Command::new("umount").arg(at).output();
+        done.is_ok_and(|output| output.status.success())
+    })
+}
+
 /// Runs a tool to success and returns what it printed.
 pub(crate) fn run(program: &Path, arguments: &[&str], input: &str) -> String {
     use std::io::Write;
