@@ -35,6 +35,7 @@ pub(super) fn check(
     for prefix in [TORN, UNFINISHED, OPEN] {
         left.extend(files::numbered(dir, prefix)?.into_iter().map(|(_, name)| name));
     }
+    left.extend(shortened(dir)?);
     // A marker that was put aside and named is over; a copy of it under another name claims nothing.
     let mut over = recorded.begun.clone();
     for name in left.iter().filter(|name| recorded.set_aside.contains_key(*name)) {
@@ -47,6 +48,9 @@ pub(super) fn check(
         let mut reason = match recorded.set_aside.get(name) {
             Some((act, _)) => format!("left by an interrupted session and named in act {act}"),
             None if name.starts_with(OPEN) => "an act has begun and not ended".to_owned(),
+            None if is_shortened(name) => {
+                "left by an interrupted session; the medium has lost its long name".to_owned()
+            }
             None => "left by an interrupted session; the next act will name it".to_owned(),
         };
         let claimed = claimed(dir, key, name, &over)?;
@@ -72,6 +76,29 @@ pub(super) fn check(
     }
     strangers(dir, &left, result)?;
     Ok(claims)
+}
+
+/// Markers that a power cut on FAT left under their short names: the long one lies in other entries
+/// of the directory, which were written before or after (Microsoft's FAT specification, "Long names").
+fn shortened(dir: &Path) -> Result<BTreeSet<String>, Error> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(dir).map_err(Error::io("listing", dir))? {
+        let name = entry.map_err(Error::io("listing", dir))?.file_name();
+        found.extend(name.to_str().filter(|name| is_shortened(name)).map(str::to_owned));
+    }
+    Ok(found)
+}
+
+/// `ACTS~1.OPE` and the like: the first letters of name and ending, in either case.
+fn is_shortened(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let Some((stem, ending)) = name.split_once('.') else { return false };
+    let number = stem.strip_prefix("acts~").unwrap_or_default();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let mut endings = [OPEN, UNFINISHED, TORN]
+        .map(|prefix| prefix.split_once('.').map_or("", |(_, ending)| ending))
+        .into_iter();
+    is_number && ending.len() == 3 && endings.any(|long| long.starts_with(ending))
 }
 
 /// What a marker claims, if no act has taken the claim over: neither its own, which says what it
@@ -104,4 +131,27 @@ fn strangers(dir: &Path, left: &BTreeSet<String>, result: &mut Verification) -> 
         reason: "it is no part of the case and no act speaks of it".to_owned(),
     }));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_names_of_markers_are_taken_for_them() {
+        for name in ["ACTS~1.OPE", "acts~12.unf", "ACTS~1.TOR"] {
+            assert!(is_shortened(name), "{name}");
+        }
+        for name in [
+            "ACTS~1.JSO",
+            "ACTS~.OPE",
+            "ACTS~1",
+            "ACTS~X.OPE",
+            "acts.open-1",
+            "XCTS~1.OPE",
+            "ACTS~1.",
+        ] {
+            assert!(!is_shortened(name), "{name}");
+        }
+    }
 }
