@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         // Made apart, so that the table of times tells the guest's work from ours.
         let _ = steps.run("volumes", || machine::volumes::folder().map(drop).map_err(chain))
             && steps.run("volume tests", || {
-                Ok(cmd!(sh, "cargo test --quiet --package machine --test volumes")
+                Ok(cmd!(sh, "cargo test --quiet --workspace --test volumes")
                     .env("GLOVEBOX_VM", "1")
                     .run()?)
             });
@@ -61,10 +61,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         && steps.run("zoo", || machine::zoo::folder().map(drop).map_err(chain));
     if built {
         let out = image.out_folder(&root);
+        // Of the whole workspace, so that the features are those of the unit tests and nothing is
+        // compiled twice.
         let filter = args.scenario.as_deref();
         steps.run("scenarios", || {
             let _quick = args.quick.then(|| sh.push_env("GLOVEBOX_QUICK", "1"));
-            Ok(cmd!(sh, "cargo test --package scenarios -- {filter...}")
+            Ok(cmd!(sh, "cargo test --workspace --test scenarios -- {filter...}")
                 .env("GLOVEBOX_OUT", &out)
                 .run()?)
         });

@@ -74,6 +74,19 @@ pub(super) fn judge(case: Option<&Path>, acknowledged: &[Acknowledged]) -> Resul
     Ok(before)
 }
 
+/// The acts of a case after the first `known`, as known from the start.
+pub(super) fn acts_after(dir: &Path, known: usize) -> Result<Vec<Acknowledged>> {
+    let acts = read_acts(dir).or_else(|e| test(format!("the acts cannot be read: {e}")))?;
+    let further = acts.iter().enumerate().skip(known);
+    Ok(further
+        .map(|(place, act)| Acknowledged {
+            number: place + 1,
+            head: Some(act.hash().to_owned()),
+            at: 0,
+        })
+        .collect())
+}
+
 fn holds(dir: &Path, when: &str) -> Result<Left> {
     let found = verify(dir, &VerifyOptions::default())
         .or_else(|e| test(format!("{when} the case cannot be verified: {e}")))?;
