@@ -71,7 +71,12 @@ impl Tool {
             Self::Python => {
                 &[("python3", "python3"), ("python3-venv", "/usr/share/doc/python3-venv")]
             }
-            Self::Benchmarks => &[("python3", "python3"), ("time", "/usr/bin/time")],
+            Self::Benchmarks => &[
+                ("chkrootkit", "chkrootkit"),
+                ("debsums", "debsums"),
+                ("python3", "python3"),
+                ("time", "/usr/bin/time"),
+            ],
             Self::Imagers => &[("dc3dd", "dc3dd"), ("dcfldd", "dcfldd"), ("openssl", "openssl")],
             Self::Oracles => &[
                 ("age", "age"),
@@ -109,6 +114,7 @@ impl Tool {
                 ("squashfs-tools", "mksquashfs"),
                 ("xfsprogs", "mkfs.xfs"),
                 ("xorriso", "xorriso"),
+                ("yara", "yara"),
                 ("zstd", "zstd"),
             ],
         }

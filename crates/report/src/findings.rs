@@ -89,6 +89,8 @@ pub struct Finding {
     pub confidence: Text,
     /// Whether it would act.
     pub activation: Text,
+    /// What it would run, as whom and when, as far as known.
+    pub runs: Text,
     /// Mode, owner and group.
     pub rights: Text,
     /// SHA-256 of the file.
@@ -298,6 +300,7 @@ fn finding(value: &Value, exhibit: &Text) -> Finding {
         detail: field(value, "detail"),
         confidence: field(value, "confidence"),
         activation: field(value, "activation"),
+        runs: runs(value),
         rights: field(value, "rights"),
         sha256: field(value, "sha256"),
         package: field(value, "package"),
@@ -305,6 +308,15 @@ fn finding(value: &Value, exhibit: &Text) -> Finding {
         modified: moment("modified"),
         changed: moment("changed"),
     }
+}
+
+fn runs(value: &Value) -> Text {
+    let parts = [("", "what_runs"), ("as ", "who_runs"), ("", "when_runs")];
+    let known: Vec<String> = parts
+        .into_iter()
+        .filter_map(|(before, name)| Some(format!("{before}{}", value.get(name)?.as_str()?)))
+        .collect();
+    Text::new(&known.join(", "))
 }
 
 #[cfg(test)]
@@ -324,7 +336,8 @@ mod tests {
         for _ in 0..60 {
             take(
                 &mut findings,
-                r#"{"severity":"critical","rule":"GBX-9999","line":4,"path":"/x"}"#,
+                r#"{"severity":"critical","rule":"GBX-9999","line":4,"path":"/x",
+                    "what_runs":"/x -d","who_runs":"root","when_runs":null}"#,
             );
         }
         take(&mut findings, r#"{"severity":7,"rule":["odd"],"path":{"a":1}}"#);
@@ -338,6 +351,7 @@ mod tests {
         assert_eq!(findings.in_other_rules, 300 - 198);
         let worst = &findings.groups[0];
         assert_eq!((worst.total, worst.kept.len(), worst.kept[0].path.raw()), (60, 50, "/x:4"));
+        assert_eq!(worst.kept[0].runs.raw(), "/x -d, as root");
         let told: u64 = findings.groups.iter().map(|group| group.total).sum();
         assert_eq!(told + findings.in_other_rules, findings.total);
     }

@@ -242,8 +242,13 @@ fn findings(page: &mut Plain<'_>, report: &Report) -> io::Result<()> {
         for one in group.kept.iter().take(left) {
             listed = listed.saturating_add(1);
             page.fold(4, &format!("* {} on {}", shown(&one.path), shown(&one.address)))?;
-            for (name, value) in [("", &one.detail), ("> ", &one.excerpt), ("sha256 ", &one.sha256)]
-            {
+            let said = [
+                ("", &one.detail),
+                ("> ", &one.excerpt),
+                ("runs ", &one.runs),
+                ("sha256 ", &one.sha256),
+            ];
+            for (name, value) in said {
                 if !value.is_empty() {
                     page.fold(6, &format!("{name}{}", shown(value)))?;
                 }

@@ -118,28 +118,35 @@ impl Scanner<'_> {
     /// the array or the line, which is not for it to judge.
     fn element_part<'b>(&mut self, chunk: &'b [u8]) -> &'b [u8] {
         let (mut in_string, mut escaped, mut depth) = (self.in_string, self.escaped, self.depth);
-        let ends = |byte: &u8| {
-            if in_string {
-                match byte {
-                    b'\n' => return true,
-                    _ if escaped => escaped = false,
-                    b'\\' => escaped = true,
-                    b'"' => in_string = false,
-                    _ => {}
-                }
-                return false;
+        let mut end = 0_usize;
+        while let Some(left @ [first, ..]) = chunk.get(end..) {
+            if escaped && *first != b'\n' {
+                escaped = false;
+                end = end.saturating_add(1);
+                continue;
             }
+            // Most bytes stand in strings, and few of them matter.
+            let found = if in_string {
+                memchr::memchr3(b'"', b'\\', b'\n', left)
+            } else {
+                left.iter().position(|byte| br#""{}[],"#.contains(byte) || *byte == b'\n')
+            };
+            let Some((found, byte)) = found.and_then(|at| Some((at, *left.get(at)?))) else {
+                end = chunk.len();
+                break;
+            };
+            end = end.saturating_add(found);
             match byte {
-                b'"' => in_string = true,
+                b'\n' => break,
+                b'\\' => escaped = true,
+                b'"' => in_string = !in_string,
                 b'{' | b'[' => depth = depth.saturating_add(1),
-                b'}' | b']' | b',' if depth == IN_ARRAY => return true,
+                _ if depth == IN_ARRAY => break,
                 b'}' | b']' => depth = depth.saturating_sub(1),
-                b'\n' => return true,
                 _ => {}
             }
-            false
-        };
-        let end = chunk.iter().position(ends).unwrap_or(chunk.len());
+            end = end.saturating_add(1);
+        }
         let (part, left) = chunk.split_at_checked(end).unwrap_or((chunk, &[]));
         (self.in_string, self.escaped, self.depth) = (in_string, escaped, depth);
         self.push(part);

@@ -43,6 +43,8 @@ pub(crate) struct Spot<'a> {
     pub(crate) detail: String,
     pub(crate) severity: Option<Severity>,
     pub(crate) run: Run,
+    /// Which of several things that one rule can find in the same bytes; empty where there is one.
+    pub(crate) subject: String,
 }
 
 impl<'a> Spot<'a> {
@@ -55,6 +57,7 @@ impl<'a> Spot<'a> {
             detail: String::new(),
             severity: None,
             run: Run::default(),
+            subject: String::new(),
         }
     }
 
@@ -230,7 +233,10 @@ impl<'a> Context<'a> {
         let is_plain = path.to_string().as_bytes() == spot.path;
         let path_hex =
             (!is_plain).then(|| spot.path.iter().map(|byte| format!("{byte:02x}")).collect());
-        let key = [rule.id.as_bytes(), b"\0", spot.path, b"\0", &spot.excerpt].concat();
+        let mut key = [rule.id.as_bytes(), b"\0", spot.path, b"\0", &spot.excerpt].concat();
+        if !spot.subject.is_empty() {
+            key.extend([b"\0", spot.subject.as_bytes()].concat());
+        }
         let mut finding_id = hashing::digest_bytes(&key, &Algorithms::sha256()).sha256_hex();
         finding_id.truncate(16);
         self.findings.push(Finding {

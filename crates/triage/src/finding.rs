@@ -133,6 +133,10 @@ pub struct Coverage {
     pub rules: usize,
     /// Rules that could not be applied, and why.
     pub rules_skipped: Vec<String>,
+    /// YARA rules of the examiner that were applied.
+    pub yara_rules: usize,
+    /// Files these rules were applied to.
+    pub yara_files: usize,
     /// Mount points that `/etc/fstab` puts on other volumes: not examined here.
     pub not_examined: Vec<String>,
 }

@@ -26,9 +26,11 @@ pub mod parse;
 mod payload;
 mod root;
 mod rules;
+mod yara;
 
 pub use catalogue::{Catalogue, Rule};
 pub use finding::{Activation, Confidence, Coverage, Finding, Report, Severity, Times};
+pub use yara::{RulesRefused, YaraMatch, YaraRules};
 
 use context::Context;
 use evidence::fs::tree::Limits;
@@ -47,6 +49,10 @@ pub struct Options {
     /// Parts of the system that are not in the tree, if the caller put the tree together; else every mount point of the
     /// system's fstab counts as missing.
     pub unreached: Option<Vec<String>>,
+    /// Rules of the examiner's own, applied to every regular file.
+    pub yara: Option<YaraRules>,
+    /// Largest file these rules get, in bytes: it is held in memory.
+    pub largest_scanned_bytes: u64,
 }
 
 /// Whether packaged files are hashed.
@@ -65,6 +71,8 @@ impl Default for Options {
             digests: Digests::Compare,
             largest_hashed_bytes: 512 << 20,
             unreached: None,
+            yara: None,
+            largest_scanned_bytes: 64 << 20,
         }
     }
 }

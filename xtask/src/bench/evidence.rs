@@ -109,19 +109,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         hold(digests(kind, &ours, &image, at))?;
         hold(stream(kind, part(4096), &ours, &image, at))?;
     }
-    let image = Image {
-        kind: &MANY,
-        what: "names",
-        bytes: "4G",
-        recipe: PLANT_NAMES,
-        counts: [part(1000), 0],
-    };
+    let image = many_names(&sh, &folder, args.percent)?;
     let names = format!("{} files in deep directories", part(1000) * 1000);
-    let mut million = walk(&MANY, &names, &ours, &image.made(&sh, &folder)?, at);
+    let mut million = walk(&MANY, &names, &ours, &image, at);
     million.aim = "less than 300 MiB at the peak";
     hold(million)?;
     let about = "Contestants took turns, the image lay in\nthe page cache. Only the ratios of one run count.";
     args.tell(&root, &Page { name: "evidence", title: "Reading evidence", about }, &text)
+}
+
+/// An ext4 image with a million names, or the part of them that was asked for.
+pub(super) fn many_names(sh: &Shell, folder: &Path, percent: u64) -> Result<PathBuf> {
+    let counts = [(1000 * percent).div_ceil(100), 0];
+    let (what, bytes, recipe) = ("names", "4G", PLANT_NAMES);
+    Image { kind: &MANY, what, bytes, recipe, counts }.made(sh, folder)
 }
 
 /// Our program as released, built where cargo puts it.

@@ -10,6 +10,7 @@ mod hashing;
 mod imaging;
 mod libewf;
 mod report;
+mod triage;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Report(Args),
     /// Digests of a large file and of many small ones, beside openssl, coreutils, hashdeep and b3sum
     Hashing(Args),
+    /// A compromised server's disk and a million files, beside Dissect, debsums and chkrootkit
+    Triage(Args),
     /// One disk with unreadable sectors, imaged by us and by dc3dd, ddrescue, dd, dcfldd and ewfacquire
     Faults,
     /// Imaging and hashing one file, beside dc3dd, dcfldd, ewfacquire and openssl
@@ -96,6 +99,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Evidence(args) => evidence::run(args),
         Command::Case(args) => case::run(args),
         Command::Report(args) => report::run(args),
+        Command::Triage(args) => triage::run(args),
         Command::Hashing(args) => hashing::run(args),
         Command::Faults => faults(),
         Command::Imaging(args) => imaging::run(args),

@@ -144,6 +144,7 @@ fn finding(page: &mut Page<'_>, finding: &Finding) -> io::Result<()> {
         ("rights", finding.rights.clone()),
         ("package", finding.package.clone()),
         ("would it act", finding.activation.clone()),
+        ("what it runs", finding.runs.clone()),
         ("confidence", finding.confidence.clone()),
         ("SHA-256", finding.sha256.clone()),
         ("finding", finding.id.clone()),

@@ -6,4 +6,5 @@ mod custody;
 mod inert;
 mod judged;
 mod page;
+mod pictures;
 mod size;

@@ -117,7 +117,7 @@ fn every_pair_of_colours_can_be_read() {
 }
 
 /// Runs Chromium on a file and gives what it wrote; `None` where there is none.
-fn chromium(arguments: &[&str], file: &Path) -> Option<String> {
+pub(crate) fn chromium(arguments: &[&str], file: &Path) -> Option<String> {
     let program = ["/usr/bin/chromium", "/usr/bin/chromium-browser"]
         .into_iter()
         .find(|path| Path::new(path).exists());

@@ -14,6 +14,7 @@ mod schedule;
 mod shells;
 mod ssh;
 mod units;
+mod yara;
 
 use crate::context::Context;
 
@@ -34,6 +35,7 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         files::apply,
         packages::apply,
         places::apply,
+        yara::apply,
     ];
     for rule in rules {
         rule(context);

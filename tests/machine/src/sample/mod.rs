@@ -22,7 +22,8 @@ const DISK_BYTES: u64 = 1280 * MIB;
 const ESP_BYTES: u64 = 64 * MIB;
 /// Both partitions begin on a MiB, as partitioning tools do it.
 const ESP_START: u64 = MIB;
-const ROOT_START: u64 = ESP_START + ESP_BYTES;
+/// Byte at which the root file system of the sample disk begins.
+pub const ROOT_START: u64 = ESP_START + ESP_BYTES;
 const ROOT_BYTES: u64 = DISK_BYTES - ROOT_START - MIB;
 
 const SUITE: &str = "bookworm";

@@ -1,5 +1,11 @@
 //! `glovebox triage`: what an intruder left on an installed system, from its disk alone.
 
+mod csv;
+mod rules;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
 use casebook::{Item, Outcome, OutcomeKind};
 use evidence::fs::{FileSystem, Node};
 use guard::Guard;
@@ -24,6 +30,12 @@ pub(crate) struct Args {
     /// Show findings of this severity and worse
     #[arg(long, value_enum, default_value = "low")]
     least: Least,
+    /// YARA rules to apply to every file: a file, or a folder of them
+    #[arg(long, value_name = "RULES")]
+    yara: Vec<PathBuf>,
+    /// Write the findings as comma-separated values instead of text
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     #[command(flatten)]
     reading: Reading,
     #[command(flatten)]
@@ -85,21 +97,29 @@ impl Args {
     /// # Errors
     /// If the source cannot be opened or nothing on it can be read.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let arguments = json!({ "source": self.source, "view": self.reading.view() });
+        let rules: Vec<String> = self.yara.iter().map(|path| path.display().to_string()).collect();
+        let arguments =
+            json!({ "source": self.source, "view": self.reading.view(), "yara": rules });
         recorded(&self.chosen, "triage", &arguments, |guard, act| self.triage(guard, act))
     }
 
     fn triage(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
         let address = target::address(&self.source);
+        // First, since nobody wants to hear of a wrong rule after minutes of reading.
+        let rules = rules::read(&self.yara)?;
         let opened = self.reading.open(&address, guard)?;
-        act.inputs(vec![input(&opened, guard)]);
-        let examined = self.examine(&opened, &address)?;
+        act.inputs(std::iter::once(input(&opened, guard)).chain(rules.items).collect());
+        let options = Options { yara: rules.compiled, ..Options::default() };
+        let examined = self.examine(&opened, &address, &options)?;
         let skipped = if address.label.is_none() { unread(&opened) } else { Vec::new() };
         // Before anything is shown: a reader that stops reading must not cost the record.
         if act.is_on() {
             record(act, &opened, &examined, &skipped)?;
         }
         let least = Severity::from(self.least);
+        if self.csv {
+            write!(io::stdout(), "{}", csv::head())?;
+        }
         for one in &examined {
             self.show(&opened.name, one, least)?;
         }
@@ -126,18 +146,19 @@ impl Args {
         &self,
         opened: &Opened,
         address: &evidence::address::Address,
+        options: &Options,
     ) -> Result<Vec<Examined>, Failure> {
         if address.label.is_some() || address.object.is_some() {
             let found = opened.tree(address)?.find(address.object.as_ref())?;
             let below = below(&found.tree.fs, found.node);
-            let report = triage::run(&below, &Options::default());
+            let report = triage::run(&below, options);
             return Ok(vec![Examined { address: found.tree.address, report }]);
         }
         let mut examined = Vec::new();
         for system in opened.systems() {
             let missing = |one: &evidence::system::Unreached| format!("{} ({})", one.path, one.why);
             let unreached = Some(system.unreached.iter().map(missing).collect());
-            let options = Options { unreached, ..Options::default() };
+            let options = Options { unreached, ..options.clone() };
             let report = triage::run(&*system.tree, &options);
             let address = format!("{}:{}", opened.name, system.name);
             examined.push(Examined { address, report });
@@ -158,6 +179,10 @@ impl Args {
     fn show(&self, source: &str, one: &Examined, least: Severity) -> Result<(), Failure> {
         let report = &one.report;
         for finding in report.findings.iter().filter(|finding| finding.severity <= least) {
+            if self.csv {
+                write!(io::stdout(), "{}", csv::line(&one.address, finding))?;
+                continue;
+            }
             let line = Line { source, address: &one.address, finding };
             self.format.record("finding", &line, || finding_text(finding))?;
         }
@@ -169,8 +194,12 @@ impl Args {
             coverage: &report.coverage,
             problems: &report.problems,
         };
-        self.format.record("triage", &summary, || summary_text(&summary, &report.findings))?;
-        Ok(())
+        let text = || summary_text(&summary, &report.findings);
+        if self.csv {
+            say(&text());
+            return Ok(());
+        }
+        Ok(self.format.record("triage", &summary, text)?)
     }
 }
 
@@ -255,11 +284,25 @@ fn finding_text(finding: &Finding) -> String {
             text.push_str(&format!("\n    {name}{value}"));
         }
     }
+    if let Some(runs) = runs_text(finding) {
+        text.push_str(&format!("\n    runs: {runs}"));
+    }
     if !finding.mitre.is_empty() {
         text.push_str(&format!("\n    ATT&CK {}", finding.mitre.join(", ")));
     }
     text.push_str(&format!("\n    check by hand: {}", finding.verify_by_hand));
     text
+}
+
+/// Who would run what, and when, as far as it is known.
+fn runs_text(finding: &Finding) -> Option<String> {
+    let parts = [
+        finding.what_runs.clone(),
+        finding.who_runs.as_ref().map(|who| format!("as {who}")),
+        finding.when_runs.clone(),
+    ];
+    let known: Vec<String> = parts.into_iter().flatten().collect();
+    (!known.is_empty()).then(|| known.join(", "))
 }
 
 fn summary_text(summary: &Summary<'_>, findings: &[Finding]) -> String {
@@ -292,6 +335,12 @@ fn summary_text(summary: &Summary<'_>, findings: &[Finding]) -> String {
         coverage.digests_compared,
         coverage.rules
     ));
+    if coverage.yara_rules > 0 {
+        text.push_str(&format!(
+            "\nYARA: {} rules applied to {} files",
+            coverage.yara_rules, coverage.yara_files
+        ));
+    }
     for skipped in &coverage.rules_skipped {
         text.push_str(&format!("\nrule not applied: {skipped}"));
     }
