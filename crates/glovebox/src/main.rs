@@ -12,6 +12,7 @@ mod entry;
 mod exit;
 mod facts;
 mod failure;
+mod health;
 mod identity;
 mod opened;
 mod output;

@@ -8,8 +8,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::{
-    Answer, Disk, DiskName, Error, LockState, Mount, Power, Request, SOCKET_PATH, Status, Unlock,
-    channel, inventory,
+    Answer, Disk, DiskName, Error, LockState, Mount, Power, Question, Reply, Request, SOCKET_PATH,
+    Status, Unlock, channel, inventory,
 };
 
 /// A disk opened for reading.
@@ -186,6 +186,31 @@ impl Guard {
             Way::Broker(_) => self.disk(name),
             Way::Direct { sys, .. } => inventory::disk(sys, name.clone())
                 .ok_or_else(|| Error::NoDisk { name: name.to_string() }),
+        }
+    }
+
+    /// Asks the drive itself one question of the list; a drive that does not answer says so in the reply.
+    ///
+    /// # Errors
+    /// [`Error::NoDisk`], the broker's refusal, or if the disk cannot be opened.
+    pub fn ask(&self, name: &DiskName, question: Question) -> Result<Reply, Error> {
+        match &self.way {
+            Way::Broker(socket) => {
+                match ask(socket, &Request::Ask { disk: name.clone(), question })? {
+                    (Answer::Told(reply), _) => Ok(*reply),
+                    (other, _) => Err(unexpected(other)),
+                }
+            }
+            Way::Direct { dev, .. } => {
+                let path = dev.join(name.as_str().replace('!', "/"));
+                // NONBLOCK: a drive without a medium can be asked too.
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+                let device =
+                    rustix::fs::open(&path, flags, Mode::empty()).map_err(|source| {
+                        Error::io(format!("opening {} to ask it", path.display()), source)
+                    })?;
+                Ok(crate::asking::ask(&device, question))
+            }
         }
     }
 

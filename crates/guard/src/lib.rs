@@ -18,6 +18,7 @@
     )
 )]
 
+mod asking;
 pub mod channel;
 mod client;
 mod counters;
@@ -25,12 +26,15 @@ mod disk;
 mod error;
 pub mod inventory;
 mod message;
+pub mod question;
 
+pub use asking::{PATIENCE_MS, Reply, ask};
 pub use client::{Guard, Opened};
 pub use counters::Counters;
 pub use disk::{Disk, DiskName, LockState, Mount, Partition};
 pub use error::{Error, Kind};
 pub use message::{Answer, Layer, LayerState, Power, Request, Status, Unlock};
+pub use question::Question;
 
 /// Where the broker listens on the booted stick.
 pub const SOCKET_PATH: &str = "/run/guard.sock";

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Disk, DiskName, Mount};
+use crate::{Disk, DiskName, Mount, Question, Reply};
 
 /// What a tool may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,13 @@ pub enum Request {
     Lock {
         /// Which disk.
         disk: DiskName,
+    },
+    /// One question of the list to the drive itself.
+    Ask {
+        /// Which disk.
+        disk: DiskName,
+        /// What.
+        question: Question,
     },
     /// Ends the session.
     Power {
@@ -132,6 +139,8 @@ pub enum Answer {
     },
     /// To [`Request::Lock`] and [`Request::MarkSource`].
     Done(Box<Disk>),
+    /// To [`Request::Ask`]: what the drive answered.
+    Told(Box<Reply>),
     /// To [`Request::Power`]: under way.
     Ending,
     /// No, and why.
@@ -156,6 +165,11 @@ mod tests {
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
         assert!(serde_json::from_str::<Request>(r#"{"ask":"open","disk":"../x"}"#).is_err());
         assert!(serde_json::from_str::<Request>(r#"{"ask":"format","disk":"sda"}"#).is_err());
+        let ask = r#"{"ask":"ask","disk":"sda","question":"ata-identify"}"#;
+        assert!(serde_json::from_str::<Request>(ask).is_ok());
+        for command in ["ata-set-max", "scsi-unmap", "85"] {
+            assert!(serde_json::from_str::<Request>(&ask.replace("ata-identify", command)).is_err());
+        }
         assert!(
             serde_json::from_str::<Request>(r#"{"ask":"lock","disk":"sda","force":true}"#).is_err()
         );

@@ -28,6 +28,7 @@ mod error;
 mod extent;
 mod files;
 mod format;
+pub mod health;
 mod job;
 mod journal;
 mod late;

@@ -13,6 +13,7 @@ use rustix::net::{
 use crate::disks::Disks;
 use crate::log::Problems;
 use crate::modules::Modules;
+use crate::questions;
 
 /// Most tools connected at once.
 pub(crate) const CLIENT_LIMIT: usize = 64;
@@ -70,6 +71,12 @@ pub(crate) fn serve(client: &OwnedFd, world: &mut World) -> Next {
         return Next::Close;
     }
     let (answer, descriptor, next) = match serde_json::from_slice::<Request>(&bytes) {
+        // Answered by a thread of its own, unless it cannot be.
+        Ok(Request::Ask { disk, question }) => match questions::put(client, world, &disk, question)
+        {
+            Ok(()) => return Next::Keep,
+            Err(reason) => (Answer::Refused { reason }, None, Next::Keep),
+        },
         Ok(request) => answer(request, world),
         Err(problem) => {
             (Answer::Refused { reason: format!("not a request: {problem}") }, None, Next::Close)
@@ -107,6 +114,7 @@ fn answer(request: Request, world: &mut World) -> (Answer, Option<OwnedFd>, Next
         Request::Lock { disk } => {
             world.disks.lock(&disk).map(|disk| (Answer::Done(Box::new(disk)), None))
         }
+        Request::Ask { .. } => Err("a drive is asked by a thread of its own".to_owned()),
         Request::Power { how } => return (Answer::Ending, None, Next::End(how)),
     };
     match result {

@@ -154,6 +154,15 @@ impl Disks {
         Ok((disk, descriptor))
     }
 
+    /// A descriptor that takes device requests, for the broker alone: to ask the drive about itself.
+    pub(crate) fn open_to_ask(&self, name: &DiskName) -> Result<OwnedFd, String> {
+        let disk = self.view(name).ok_or_else(|| format!("no disk {name} is attached"))?;
+        if !disk.readable() {
+            return Err(format!("{name} could not be locked and is asked nothing"));
+        }
+        open_for_reading(name).map_err(|problem| format!("opening {name} to ask it: {problem}"))
+    }
+
     /// Notes that the disk is the source of an exhibit.
     pub(crate) fn mark_source(&mut self, name: &DiskName) -> Result<Disk, String> {
         let entry =

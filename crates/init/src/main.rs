@@ -30,6 +30,7 @@ mod log;
 mod media;
 mod modules;
 mod power;
+mod questions;
 mod session;
 mod tripwire;
 mod uevent;

@@ -8,3 +8,4 @@
 pub mod block;
 pub mod device_filter;
 pub mod digest;
+pub mod passthrough;

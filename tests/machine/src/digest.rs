@@ -3,7 +3,7 @@
 use crate::error::{Doing, Result};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// SHA-256 of a file in lower-case hexadecimal.
@@ -21,6 +21,18 @@ pub fn of_file(path: &Path) -> Result<String> {
         }
         hasher.update(&buffer[..got]);
     }
+}
+
+/// SHA-256 of a part of a file in lower-case hexadecimal.
+///
+/// # Errors
+/// [`crate::Error::File`] when it cannot be read.
+pub fn part_of_file(path: &Path, offset: u64, bytes: u64) -> Result<String> {
+    let mut file = File::open(path).doing("opening", path)?;
+    file.seek(SeekFrom::Start(offset)).doing("seeking in", path)?;
+    let mut part = Vec::new();
+    file.take(bytes).read_to_end(&mut part).doing("reading", path)?;
+    Ok(of_bytes(&part))
 }
 
 /// SHA-256 of bytes in lower-case hexadecimal.

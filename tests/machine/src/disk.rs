@@ -63,6 +63,8 @@ pub struct Disk {
     pub sector_bytes: u32,
     /// 512-byte sectors whose reading ends in an I/O error.
     pub bad_sectors: Vec<u64>,
+    /// 512-byte sectors whose writing ends in an I/O error.
+    pub unwritable_sectors: Vec<u64>,
     /// Where QEMU logs every write and flush; see [`crate::write_log`].
     pub log: Option<PathBuf>,
 }
@@ -78,6 +80,7 @@ impl Disk {
             serial: id.to_uppercase(),
             sector_bytes: 512,
             bad_sectors: Vec::new(),
+            unwritable_sectors: Vec::new(),
             log: None,
         }
     }
@@ -103,6 +106,13 @@ impl Disk {
         self
     }
 
+    /// The same disk with write errors at these 512-byte sectors.
+    #[must_use]
+    pub fn unwritable(mut self, sectors: &[u64]) -> Self {
+        self.unwritable_sectors = sectors.to_vec();
+        self
+    }
+
     /// Name of the block node.
     #[must_use]
     pub fn node(&self) -> String {
@@ -113,14 +123,15 @@ impl Disk {
     #[must_use]
     pub fn blockdev(&self) -> Value {
         let file = json!({ "driver": "file", "filename": self.file, "discard": "unmap" });
-        let file = if self.bad_sectors.is_empty() {
+        let refused = |event: &str, sectors: &[u64]| -> Vec<Value> {
+            let error = |sector| json!({ "event": event, "sector": sector, "errno": 5 });
+            sectors.iter().map(error).collect()
+        };
+        let mut errors = refused("read_aio", &self.bad_sectors);
+        errors.extend(refused("write_aio", &self.unwritable_sectors));
+        let file = if errors.is_empty() {
             file
         } else {
-            let errors: Vec<Value> = self
-                .bad_sectors
-                .iter()
-                .map(|sector| json!({ "event": "read_aio", "sector": sector, "errno": 5 }))
-                .collect();
             json!({ "driver": "blkdebug", "image": file, "inject-error": errors })
         };
         let Some(log) = &self.log else {

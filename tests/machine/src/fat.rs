@@ -75,6 +75,14 @@ pub fn partition(
         .map_err(|e| refused(e.to_string()))
 }
 
+/// Puts a GPT with one Linux partition on an existing file; place and size in bytes.
+///
+/// # Errors
+/// As [`partition`].
+pub fn linux_partition(disk: &Path, start: u64, bytes: u64) -> Result<()> {
+    partition(disk, &[("data", start, bytes, gpt::partition_types::LINUX_FS)])
+}
+
 /// Writes bytes into a disk file.
 ///
 /// # Errors

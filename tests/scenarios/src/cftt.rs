@@ -23,6 +23,8 @@ pub(crate) fn trials(stage: &'static Stage) -> Vec<Trial> {
     vec![
         stage.trial("cftt/faulty-sectors-on-every-bus", faulty),
         stage.trial("cftt/places-and-disks-that-go", going),
+        stage.trial("cftt/a-place-that-cannot-be-written", unwritable),
+        stage.trial("cftt/beyond-two-tebibytes", beyond),
     ]
 }
 
@@ -206,6 +208,119 @@ fn going(stage: &'static Stage, folder: &Path) -> Result<()> {
     let counters = guest.power_off()?;
     guest.machine.cut()?;
     stage.prove("cftt/places-and-disks-that-go", ledger, &counters).map(drop)
+}
+
+/// DA-AO-03: a place whose sectors refuse to be written fails alone; the other copy is whole.
+fn unwritable(stage: &'static Stage, folder: &Path) -> Result<()> {
+    let name = "cftt/a-place-that-cannot-be-written";
+    let source = disk(folder, "cftt-steady", Bus::VirtioScsi, 196_608)?;
+    let ledger = Ledger::open(std::slice::from_ref(&source))?;
+    let expected = perfect(&source)?;
+    let medium = |id: &str| {
+        let file = examiners_disk(&folder.join(format!("{id}.img")), 256 << 20)?;
+        Ok(Disk::new(id, file, Bus::Usb))
+    };
+    // One sector in each MiB behind the first 40: 96 MiB cannot pass between them.
+    let refusing: Vec<u64> = (40..256).map(|mebibyte| mebibyte * 2048 + 1024).collect();
+    let failing = medium("failing")?.unwritable(&refusing);
+    let disks = [medium("examiner")?, failing];
+    let builder = Builder::new(stage.image()?.netboot()?).disk(source.clone()).disks(disks);
+    let mut guest = Guest::boot(builder, folder)?;
+    let case = open_case(&mut guest)?;
+    let place = guest.unlock("FAILING")?;
+    let kernel_name = guest.name_of(&source.serial)?;
+    let line = format!("glovebox image {kernel_name} --case {case} --to {place} --json");
+    let answer = guest.json(&line, &[3])?;
+    let imaged = answer.iter().find(|record| record["type"] == "imaged");
+    stage.report(name, &format!("{}", imaged.map_or(&Value::Null, |all| &all["copies"])))?;
+    two_copies(&answer, &expected, "")?;
+    guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0, 1])?;
+    let counters = guest.power_off()?;
+    guest.machine.cut()?;
+    stage.prove(name, ledger, &counters)?;
+    let exhibit = find(&folder.join("examiner.img"), "/bad/exhibits/001-cftt-steady")
+        .or_else(|_| find(&folder.join("examiner.img"), &format!("/bad/exhibits/001-{kernel_name}-CFTT-STEADY")))?;
+    let whole = dump(&folder.join("examiner.img"), &exhibit, "image.raw", folder)?;
+    let is_whole = digest::of_file(&whole)? == expected;
+    std::fs::remove_file(&whole).doing("removing", &whole)?;
+    if is_whole { Ok(()) } else { test("the copy on the good medium is not the disk") }
+}
+
+/// Two and a half TiB, sparse.
+const LARGE_BYTES: u64 = 5 << 39;
+/// Where the partition lies: behind 2^32 sectors.
+const FAR_BYTES: u64 = (2 << 40) + (300 << 30);
+const FAR_LENGTH: u64 = 32 << 20;
+
+/// DA-AM-06: what lies behind 2^32 sectors is read at its place, on two buses; the drive tells all 48 bits of its size.
+fn beyond(stage: &'static Stage, folder: &Path) -> Result<()> {
+    let name = "cftt/beyond-two-tebibytes";
+    // A file system of others, so that a wrong place cannot look right.
+    let inner = folder.join("inner.ext4");
+    digest::sparse(&inner, FAR_LENGTH)?;
+    let content = folder.join("content");
+    std::fs::create_dir_all(&content).doing("creating", &content)?;
+    let planted = pattern(99, 20_000);
+    std::fs::write(content.join("far.bin"), &planted).doing("writing", &content)?;
+    let (from, to) = (content.to_string_lossy(), inner.to_string_lossy());
+    process::run("mke2fs", &["-q", "-F", "-t", "ext4", "-d", &from, &to])?;
+    let bytes = std::fs::read(&inner).doing("reading", &inner)?;
+    let mut disks = Vec::new();
+    for (id, bus) in [("large-ahci", Bus::Ahci), ("large-scsi", Bus::VirtioScsi)] {
+        let file = folder.join(format!("{id}.img"));
+        digest::sparse(&file, LARGE_BYTES)?;
+        machine::fat::linux_partition(&file, FAR_BYTES, FAR_LENGTH)?;
+        machine::fat::write_at(&file, FAR_BYTES, &bytes)?;
+        disks.push(Disk::new(id, file, bus));
+    }
+    let allocated: Vec<u64> = disks.iter().map(allocation).collect::<Result<_>>()?;
+    let mut guest = Guest::boot(Builder::new(stage.image()?.netboot()?).disks(disks.clone()), folder)?;
+    for disk in &disks {
+        let kernel_name = guest.name_of(&disk.serial)?;
+        let line = format!("glovebox hash {kernel_name}:1 --json");
+        let answer = guest.json(&line, &[0])?;
+        let expected = digest::of_bytes(&bytes);
+        if !format!("{answer:?}").contains(&expected) {
+            return test(format!("`{line}` is not {expected}: {answer:?}"));
+        }
+        let line = format!("glovebox cat {kernel_name}:1/far.bin | sha256sum");
+        let far = guest.expect(&line, &[0])?;
+        if !far.contains(&digest::of_bytes(&planted)) {
+            return test(format!("`{line}` gave {far}"));
+        }
+    }
+    let told = crate::health::of_disks(&mut guest)?;
+    for disk in &disks {
+        let sectors = told.get(&disk.serial).map(|health| health["capacity"]["drive_sectors"].clone());
+        if sectors != Some(json!(LARGE_BYTES / 512)) {
+            return test(format!("{} says it has {sectors:?} sectors", disk.id));
+        }
+    }
+    let native = &told["LARGE-AHCI"]["capacity"]["native_sectors"];
+    if *native != json!(LARGE_BYTES / 512) {
+        return test(format!("the native maximum of 48 bits is {native}"));
+    }
+    let counters = guest.power_off()?;
+    guest.machine.cut()?;
+    // A digest of 2.5 TiB would take hours: nothing was written by the counters, nothing was allocated in the sparse file,
+    // and what was planted still stands.
+    for (disk, before) in disks.iter().zip(allocated) {
+        let touched = counters.get(&disk.id).is_none_or(|counted| !counted.untouched());
+        if touched || allocation(disk)? != before {
+            return test(format!("{} was touched: {:?}", disk.id, counters.get(&disk.id)));
+        }
+        let after = machine::digest::part_of_file(&disk.file, FAR_BYTES, FAR_LENGTH)?;
+        if after != digest::of_bytes(&bytes) {
+            return test(format!("what was planted on {} is not there any more", disk.id));
+        }
+    }
+    stage.report(name, "untouched by counters, allocation and what was planted")
+}
+
+/// Blocks the sparse file occupies.
+fn allocation(disk: &Disk) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    Ok(std::fs::metadata(&disk.file).doing("examining", &disk.file)?.blocks())
 }
 
 /// Eight seconds for 32 MiB, so that there is a middle in which something can be pulled.

@@ -11,7 +11,9 @@ mod boots;
 mod canary;
 mod cftt;
 mod clock;
+mod clones;
 mod controls;
+mod health;
 mod job;
 mod plug;
 mod power_cut;
@@ -57,6 +59,8 @@ fn every(stage: &'static Stage) -> Vec<Trial> {
             power_cut::trials,
             clock::trials,
             cftt::trials,
+            clones::trials,
+            health::trials,
             job::trials,
         ] {
             all.extend(group(stage));

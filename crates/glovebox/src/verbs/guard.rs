@@ -8,6 +8,7 @@ use crate::acting;
 use crate::clock;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::health;
 use crate::output::{Colour, Format, paint, say, size, table};
 use crate::session::Chosen;
 
@@ -30,6 +31,9 @@ enum What {
 
 #[derive(Debug, clap::Args)]
 struct StatusArgs {
+    /// Also ask each drive who it is, how it fares, and what it hides
+    #[arg(long)]
+    health: bool,
     #[command(flatten)]
     format: Format,
 }
@@ -78,6 +82,13 @@ impl Args {
 fn status(args: &StatusArgs, guard: &Guard) -> Result<Exit, Failure> {
     let status = guard.status()?;
     args.format.record("guard-status", &status, || shown(&status))?;
+    if args.health {
+        for disk in &status.disks {
+            let found = health::ask(guard, disk);
+            let shown = health::Shown::new(disk, &found);
+            args.format.record("disk-health", &shown, || format!("\n{}", shown.text()))?;
+        }
+    }
     Ok(if sound(&status) { Exit::Clean } else { Exit::Findings })
 }
 

@@ -15,6 +15,9 @@ use crate::output::{Colour, paint, size};
 /// At most this many bad places are spelled out in words; all are in the map and the outputs.
 const SPELLED_OUT: usize = 20;
 
+/// Most records of a drive's health in one exhibit.
+const HEALTH_FILES: u32 = 1000;
+
 /// What goes into the act.
 #[derive(Default)]
 pub(super) struct Recorded {
@@ -39,6 +42,9 @@ pub(super) struct Shown {
     copies: Vec<ShownCopy>,
     can_resume: bool,
     act: String,
+    /// What the drive said of itself before and after, if it could be asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) health: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -97,6 +103,19 @@ pub(super) fn outputs(place: &Place, work: &Work, imaged: &Outcome) -> Recorded 
         }
     }
     recorded
+}
+
+/// What the drive said, as a file of the exhibit; one for each time it was worked on.
+pub(super) fn add_health(place: &Place, text: &str, recorded: &mut Recorded) {
+    for number in 1..=HEALTH_FILES {
+        match place.add(&format!("health-{number}.json"), text.as_bytes()) {
+            Ok(item) => return recorded.outputs.push(item),
+            Err(problem) if problem.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(problem) => {
+                return recorded.problems.push(format!("writing health-{number}.json: {problem}"));
+            }
+        }
+    }
 }
 
 fn copy_outputs(
@@ -196,6 +215,7 @@ pub(super) fn shown(
         copies: copies.collect(),
         can_resume: imaged.can_resume,
         act: act.to_owned(),
+        health: None,
     }
 }
 

@@ -13,6 +13,7 @@ use super::take::source_item;
 use super::working::{self, Imaging, JOURNAL};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::health::Watched;
 use crate::output::Format;
 use crate::session::Chosen;
 use crate::{acting, target};
@@ -70,12 +71,17 @@ impl Args {
         if let Some(disk) = &target.disk {
             guard.mark_source(&disk.name)?;
         }
+        let watched = target.disk.as_ref().map(|disk| Watched::begin(&guard, disk));
         let cancel = working::stop_asked()?;
         let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
         let input = source_item(&target, source.size_bytes());
+        let mut noted = input.clone();
+        if let Some(watched) = &watched {
+            watched.note(&mut noted);
+        }
         let who = acting::who(&case);
         let arguments: Value = json!({ "exhibit": place.name(), "source": target.name });
-        let draft = acting::draft(&who, &guard, "image resume", arguments, vec![input.clone()])?;
+        let draft = acting::draft(&who, &guard, "image resume", arguments, vec![noted])?;
         let act = case.begin(draft, &signer)?;
         // The claim comes first: going on cuts off and adds to files the case has recorded.
         let mut doors = Doors::new(&guard, &case, &target, place.folder(), &self.codes, &cancel)
@@ -104,6 +110,7 @@ impl Args {
             answer: self.answer,
             is_verified: true,
             doors: Some(doors),
+            watched,
         };
         let source = working::timed(source, work.read_timeout_seconds);
         imaging.run(session, &*source, act, &cancel)

@@ -13,6 +13,7 @@ use super::place::Place;
 use super::working::{self, Imaging, JOURNAL};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::health::Watched;
 use crate::output::Format as Answer;
 use crate::session::Chosen;
 use crate::target::{self, Target};
@@ -188,13 +189,18 @@ impl Take {
         if let Some(disk) = &target.disk {
             guard.mark_source(&disk.name)?;
         }
+        let watched = target.disk.as_ref().map(|disk| Watched::begin(&guard, disk));
         let cancel = working::stop_asked()?;
         let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
         let label = self.label.clone().unwrap_or_else(|| default_label(&target));
         let input = source_item(&target, source.size_bytes());
+        let mut noted = input.clone();
+        if let Some(watched) = &watched {
+            watched.note(&mut noted);
+        }
         let arguments = self.arguments(&target, &label);
         let who = acting::who(&case);
-        let draft = acting::draft(&who, &guard, "image", arguments, vec![input.clone()])?;
+        let draft = acting::draft(&who, &guard, "image", arguments, vec![noted])?;
         let act = case.begin(draft, &signer)?;
         let mut doors = None;
         let begun = act.new_exhibit(&label).map_err(Failure::from).and_then(|exhibit| {
@@ -238,6 +244,7 @@ impl Take {
             answer: self.answer,
             is_verified: !self.no_verify,
             doors,
+            watched,
         };
         let source = working::timed(source, self.read_timeout);
         imaging.run(session, &*source, act, &cancel)

@@ -19,7 +19,8 @@ use super::told::Told;
 use crate::acting;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Format, say};
+use crate::health::{Compared, Watched};
+use crate::output::{Colour, Format, paint, say};
 use crate::target::Target;
 
 /// The journal of an imaging under way, in the exhibit.
@@ -78,6 +79,8 @@ pub(super) struct Imaging<'a> {
     pub(super) is_verified: bool,
     /// What was opened for copies that are no files.
     pub(super) doors: Option<Doors<'a>>,
+    /// The source, if it is a drive that was asked about itself.
+    pub(super) watched: Option<Watched>,
 }
 
 impl Imaging<'_> {
@@ -110,14 +113,25 @@ impl Imaging<'_> {
                 return Err(failure);
             }
         };
-        let recorded = record::outputs(self.place, &work, &imaged);
+        let compared = self.watched.take().map(|watched| watched.end(self.guard));
+        let mut recorded = record::outputs(self.place, &work, &imaged);
+        if let Some(text) = compared.as_ref().and_then(Compared::file) {
+            record::add_health(self.place, &text, &mut recorded);
+        }
         let failure = failure(&imaged);
-        let mut end = acting::end(self.guard, outcome_of(&imaged, failure.as_ref()));
+        let hidden_bytes = compared.as_ref().map_or(0, Compared::hidden_bytes);
+        let outcome = outcome_of(&imaged, failure.as_ref(), hidden_bytes);
+        let mut end = acting::end(self.guard, outcome);
         let digests = imaged.acquisition.digests.clone();
-        end.inputs = vec![Item { digests, ..self.input.clone() }];
+        let mut input = Item { digests, ..self.input.clone() };
+        if let Some(compared) = &compared {
+            compared.note(&mut input);
+        }
+        end.inputs = vec![input];
         end.outputs.clone_from(&recorded.outputs);
         end.problems = record::problems(&imaged);
         end.problems.extend(recorded.problems.iter().cloned());
+        end.problems.extend(compared.iter().flat_map(Compared::problems));
         let signed = act.finish(end);
         if let Some(failure) = failure {
             if let Err(problem) = signed {
@@ -131,14 +145,33 @@ impl Imaging<'_> {
             return Err(failure);
         }
         let signed = signed?;
-        self.say(&work, &imaged, signed.hash())
+        self.say(&work, &imaged, compared.as_ref(), signed.hash())
     }
 
-    fn say(&self, work: &Work, imaged: &Imaged, act: &str) -> Result<Exit, Failure> {
-        let shown = record::shown(&self.name, self.place, work, imaged, act);
-        self.answer.record("imaged", &shown, || record::text(&shown, imaged))?;
+    fn say(
+        &self,
+        work: &Work,
+        imaged: &Imaged,
+        compared: Option<&Compared>,
+        act: &str,
+    ) -> Result<Exit, Failure> {
+        let mut shown = record::shown(&self.name, self.place, work, imaged, act);
+        shown.health = compared.map(Compared::shown);
+        self.answer.record("imaged", &shown, || {
+            let mut text = record::text(&shown, imaged);
+            if let Some(compared) = compared {
+                text.push_str(&format!("\nThe drive, asked again:\n  {}", compared.text()));
+                for problem in compared.problems() {
+                    text.push_str(&paint(&format!("\nWARNING: {problem}"), Colour::Red));
+                }
+            }
+            text
+        })?;
         let all_verified = imaged.copies.iter().all(|copy| matches!(copy.end, CopyEnd::Verified));
-        Ok(match (imaged.acquisition.ending, imaged.acquisition.bad.is_empty(), all_verified) {
+        // What is hidden was not read: the image is not the whole drive.
+        let is_all = imaged.acquisition.bad.is_empty()
+            && compared.is_none_or(|compared| compared.hidden_bytes() == 0);
+        Ok(match (imaged.acquisition.ending, is_all, all_verified) {
             (Ending::Complete, true, true) => Exit::Clean,
             (Ending::Cancelled, ..) => Exit::NotDone,
             _ => Exit::Partial,
@@ -160,7 +193,7 @@ fn failure(imaged: &Imaged) -> Option<Failure> {
     first.map(record::chain)
 }
 
-fn outcome_of(imaged: &Imaged, failure: Option<&Failure>) -> Outcome {
+fn outcome_of(imaged: &Imaged, failure: Option<&Failure>, hidden_bytes: u64) -> Outcome {
     if let Some(failure) = failure {
         return Outcome::new(OutcomeKind::Failed, failure.text());
     }
@@ -186,6 +219,9 @@ fn outcome_of(imaged: &Imaged, failure: Option<&Failure>) -> Outcome {
                 if silent > 0 {
                     parts.push(format!("of these, {silent} gave no answer in time"));
                 }
+            }
+            if hidden_bytes > 0 {
+                parts.push(format!("{hidden_bytes} bytes of the drive are hidden and were not read"));
             }
             if parts.is_empty() {
                 Outcome::done()
