@@ -95,7 +95,8 @@ mod hex {
             return Err(D::Error::custom("too many hexadecimal digits"));
         }
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let digit = |one: u8| char::from(one).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digit =
+            |one: u8| char::from(one).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         let bytes = pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?));
         match bytes.collect::<Option<Vec<u8>>>() {
             Some(bytes) if rest.is_empty() => Ok(bytes),

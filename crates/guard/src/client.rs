@@ -1,15 +1,17 @@
 //! The asking side: a broker if one listens, else direct opens for reading.
 
 use std::fs::File;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::{
-    Answer, Disk, DiskName, Error, LockState, Mount, Power, Question, Reply, Request, SOCKET_PATH,
-    Status, Unlock, channel, inventory,
+    Answer, Disk, DiskName, Error, Interface, LockState, Mount, NetUp, Power, Question, Reply,
+    Request, SOCKET_PATH, Status, Unlock, channel, inventory,
 };
 
 /// A disk opened for reading.
@@ -205,10 +207,9 @@ impl Guard {
                 let path = dev.join(name.as_str().replace('!', "/"));
                 // NONBLOCK: a drive without a medium can be asked too.
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-                let device =
-                    rustix::fs::open(&path, flags, Mode::empty()).map_err(|source| {
-                        Error::io(format!("opening {} to ask it", path.display()), source)
-                    })?;
+                let device = rustix::fs::open(&path, flags, Mode::empty()).map_err(|source| {
+                    Error::io(format!("opening {} to ask it", path.display()), source)
+                })?;
                 Ok(crate::asking::ask(&device, question))
             }
         }
@@ -223,6 +224,46 @@ impl Guard {
         match ask(self.broker("locking a disk")?, &request)? {
             (Answer::Done(disk), _) => Ok(*disk),
             (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// Brings one network interface up.
+    ///
+    /// # Errors
+    /// [`Error::NoBroker`], or the broker's refusal with its reason.
+    pub fn net_up(&self, asked: NetUp) -> Result<(), Error> {
+        self.net("bringing up a network", &Request::NetUp(asked))
+    }
+
+    /// Takes one network interface down.
+    ///
+    /// # Errors
+    /// As [`Self::net_up`].
+    pub fn net_down(&self, interface: Interface) -> Result<(), Error> {
+        self.net("taking down a network", &Request::NetDown { interface })
+    }
+
+    fn net(&self, what: &'static str, request: &Request) -> Result<(), Error> {
+        match ask(self.broker(what)?, request)? {
+            (Answer::NetDone, _) => Ok(()),
+            (other, _) => Err(unexpected(other)),
+        }
+    }
+
+    /// Connects by TCP: through the broker, whose tools cannot, or directly where there is none.
+    ///
+    /// # Errors
+    /// The broker's refusal with its reason, or what the kernel says of the connection.
+    pub fn connect_to(&self, to: SocketAddr, within: Duration) -> Result<TcpStream, Error> {
+        let doing = || format!("connecting to {to}");
+        match &self.way {
+            Way::Broker(socket) => match ask(socket, &Request::Connect { to })? {
+                (Answer::Connected, Some(descriptor)) => Ok(TcpStream::from(descriptor)),
+                (other, _) => Err(unexpected(other)),
+            },
+            Way::Direct { .. } => {
+                TcpStream::connect_timeout(&to, within).map_err(|source| Error::io(doing(), source))
+            }
         }
     }
 

@@ -33,7 +33,7 @@ pub use client::{Guard, Opened};
 pub use counters::Counters;
 pub use disk::{Disk, DiskName, LockState, Mount, Partition};
 pub use error::{Error, Kind};
-pub use message::{Answer, Layer, LayerState, Power, Request, Status, Unlock};
+pub use message::{Answer, Interface, Layer, LayerState, NetUp, Power, Request, Status, Unlock};
 pub use question::Question;
 
 /// Where the broker listens on the booted stick.

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Disk, DiskName, Mount, Question, Reply};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use crate::{Disk, DiskName, Error, Mount, Question, Reply};
 
 /// What a tool may ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,18 @@ pub enum Request {
         disk: DiskName,
         /// What.
         question: Question,
+    },
+    /// Brings one network interface up.
+    NetUp(NetUp),
+    /// Takes one network interface down.
+    NetDown {
+        /// Which.
+        interface: Interface,
+    },
+    /// A descriptor connected by TCP, while an interface is up.
+    Connect {
+        /// To where.
+        to: SocketAddr,
     },
     /// Ends the session.
     Power {
@@ -71,6 +86,56 @@ impl Unlock {
             }
         }
         Ok(())
+    }
+}
+
+/// The examiner's word that this interface may take part in its network, under this address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetUp {
+    /// Which.
+    pub interface: Interface,
+    /// The address it gets.
+    pub address: Ipv4Addr,
+    /// How many bits of it name the network.
+    pub prefix_bits: u8,
+    /// Where everything else goes, if anywhere.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// The kernel's name of a network interface, one component of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "DiskName", into = "DiskName")]
+pub struct Interface(DiskName);
+
+impl Interface {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl TryFrom<DiskName> for Interface {
+    type Error = Error;
+
+    fn try_from(name: DiskName) -> Result<Self, Error> {
+        // IFNAMSIZ, the closing zero included.
+        if name.as_str().len() < 16 { Ok(Self(name)) } else { Err(Error::name(name.as_str())) }
+    }
+}
+
+impl From<Interface> for DiskName {
+    fn from(interface: Interface) -> Self {
+        interface.0
+    }
+}
+
+impl FromStr for Interface {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::try_from(text.parse::<DiskName>()?)
     }
 }
 
@@ -141,6 +206,10 @@ pub enum Answer {
     Done(Box<Disk>),
     /// To [`Request::Ask`]: what the drive answered.
     Told(Box<Reply>),
+    /// To [`Request::NetUp`] and [`Request::NetDown`].
+    NetDone,
+    /// To [`Request::Connect`]; the descriptor comes beside it.
+    Connected,
     /// To [`Request::Power`]: under way.
     Ending,
     /// No, and why.
@@ -168,7 +237,9 @@ mod tests {
         let ask = r#"{"ask":"ask","disk":"sda","question":"ata-identify"}"#;
         assert!(serde_json::from_str::<Request>(ask).is_ok());
         for command in ["ata-set-max", "scsi-unmap", "85"] {
-            assert!(serde_json::from_str::<Request>(&ask.replace("ata-identify", command)).is_err());
+            assert!(
+                serde_json::from_str::<Request>(&ask.replace("ata-identify", command)).is_err()
+            );
         }
         assert!(
             serde_json::from_str::<Request>(r#"{"ask":"lock","disk":"sda","force":true}"#).is_err()

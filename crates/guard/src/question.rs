@@ -317,7 +317,24 @@ pub fn permits(command: &Command) -> bool {
             [0x9e, 0x10, .., 0] => block.len() == 16,
             // LOG SENSE without saving.
             [0x4d, 0, page, 0, .., 0] => block.len() == 10 && page & 0xc0 == 0x40,
-            [ATA_PASS_THROUGH_16, way, flags, 0, feature, 0, count, 0, _, 0, _, 0, _, 0x40, command, 0] => {
+            [
+                ATA_PASS_THROUGH_16,
+                way,
+                flags,
+                0,
+                feature,
+                0,
+                count,
+                0,
+                _,
+                0,
+                _,
+                0,
+                _,
+                0x40,
+                command,
+                0,
+            ] => {
                 let is_read = match (way >> 1, flags) {
                     (PIO_IN, 0x0e) => count == 1,
                     (NON_DATA, 0x20) => count == 0,
@@ -340,12 +357,12 @@ fn reads(command: u8, feature: u8, way: u8) -> bool {
         (0xec, 0x00, data),          // IDENTIFY DEVICE
         (0xf8, 0x00, registers),     // READ NATIVE MAX ADDRESS
         (0x27, 0x00, registers | 1), // READ NATIVE MAX ADDRESS EXT
-        (0xb1, 0xc2, data),          // DEVICE CONFIGURATION IDENTIFY; C0h and C3h alter, C1h freezes
+        (0xb1, 0xc2, data), // DEVICE CONFIGURATION IDENTIFY; C0h and C3h alter, C1h freezes
         (0x78, 0x00, registers | 1), // GET NATIVE MAX ADDRESS EXT; 01h sets, 02h freezes
-        (0xb0, 0xd0, data),          // SMART READ DATA
-        (0xb0, 0xd1, data),          // SMART READ THRESHOLDS
-        (0xb0, 0xda, registers),     // SMART RETURN STATUS
-        (0x2f, 0x00, data | 1),      // READ LOG EXT
+        (0xb0, 0xd0, data), // SMART READ DATA
+        (0xb0, 0xd1, data), // SMART READ THRESHOLDS
+        (0xb0, 0xda, registers), // SMART RETURN STATUS
+        (0x2f, 0x00, data | 1), // READ LOG EXT
     ]
     .contains(&(command, feature, way))
 }
@@ -426,8 +443,7 @@ mod tests {
         }
         passed.sort_unstable();
         passed.dedup();
-        let expected =
-            [(0x12, 6, 0), (0x12, 6, 1), (0x25, 10, 0), (0x4d, 10, 0), (0x9e, 16, 0x10)];
+        let expected = [(0x12, 6, 0), (0x12, 6, 1), (0x25, 10, 0), (0x4d, 10, 0), (0x9e, 16, 0x10)];
         assert_eq!(passed, expected, "{passed:x?}");
         for block in [vec![], vec![0x12], vec![0x85; 16], vec![0xa1; 12]] {
             assert!(!permits(&Command::Scsi { block, answer_bytes: 0 }));

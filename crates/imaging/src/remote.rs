@@ -4,6 +4,7 @@
 //! that one of them went over a network changes nothing of the other.
 
 use std::io;
+use std::net::TcpStream;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashing::{Algorithm, Digest, Digests, escape_name};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use wire::{Hello, Limits, PairingCode, Sender, Start, TransferId};
+use wire::{Dial, Hello, Limits, PairingCode, Sender, Start, TransferId};
 
 use crate::{
     Acquisition, Checkpoint, Destination, Ending, Error, Flush, ImageWriter, Medium, Part, Tick,
@@ -70,6 +71,22 @@ impl RemoteCopy {
         limits: Limits,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, Error> {
+        let dial: Dial = Arc::new(|to, within| TcpStream::connect_timeout(&to, within));
+        Self::open_by((dial, stop), remote, code, medium, state, limits)
+    }
+
+    /// The same over connections that somebody else makes, until told to stop.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_by(
+        (dial, stop): (Dial, Arc<AtomicBool>),
+        remote: Remote,
+        code: PairingCode,
+        medium: &Medium,
+        state: Option<&Value>,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         let broken = || Error::Journal {
             path: PathBuf::from(&remote.address),
             reason: "the state of a copy at a receiver is not whole",
@@ -80,12 +97,12 @@ impl RemoteCopy {
             None => 0,
         };
         let hello = Hello { transfer, what: remote.what.to_string() };
-        let begun =
-            Sender::connect(&remote.address, code, hello, limits, stop).and_then(|mut sender| {
-                let size_bytes = Some(medium.size_bytes);
-                sender.begin(Start { name: FILE.to_owned(), size_bytes, offset_bytes })?;
-                Ok(sender)
-            });
+        let sender = Sender::connect_by(dial, &remote.address, code, hello, limits, stop);
+        let begun = sender.and_then(|mut sender| {
+            let size_bytes = Some(medium.size_bytes);
+            sender.begin(Start { name: FILE.to_owned(), size_bytes, offset_bytes })?;
+            Ok(sender)
+        });
         match begun {
             Ok(sender) => Ok(Self { sender, remote, receipt: None, unrecorded: None }),
             Err(source) => Err(failed(&remote.address, source)),

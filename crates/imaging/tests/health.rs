@@ -114,8 +114,8 @@ impl Drive {
         let registers = |lba: u64| {
             let b = lba.to_le_bytes();
             let sense = vec![
-                0x72, 1, 0, 0x1d, 0, 0, 0, 14, 9, 12, 1, 0, 0, 0, b[3], b[0], b[4], b[1], b[5], b[2], 0x40,
-                0x50,
+                0x72, 1, 0, 0x1d, 0, 0, 0, 14, 9, 12, 1, 0, 0, 0, b[3], b[0], b[4], b[1], b[5],
+                b[2], 0x40, 0x50,
             ];
             Reply { status: 2, sense, ..data(Vec::new()) }
         };
@@ -211,8 +211,20 @@ fn a_sound_drive_hides_nothing() {
 #[test]
 fn hidden_areas_of_each_kind_are_told_with_their_place() {
     for (native, factory, accessible, kernel, expected) in [
-        (SECTORS + 9, SECTORS + 9, SECTORS, SECTORS, vec![(HiddenBy::HostProtectedArea, SECTORS, 9)]),
-        (SECTORS, SECTORS + 5, SECTORS, SECTORS, vec![(HiddenBy::ConfigurationOverlay, SECTORS, 5)]),
+        (
+            SECTORS + 9,
+            SECTORS + 9,
+            SECTORS,
+            SECTORS,
+            vec![(HiddenBy::HostProtectedArea, SECTORS, 9)],
+        ),
+        (
+            SECTORS,
+            SECTORS + 5,
+            SECTORS,
+            SECTORS,
+            vec![(HiddenBy::ConfigurationOverlay, SECTORS, 5)],
+        ),
         (SECTORS, SECTORS, SECTORS + 2, SECTORS, vec![(HiddenBy::AccessibleMaximum, SECTORS, 2)]),
         (SECTORS, SECTORS, SECTORS, SECTORS - 8, vec![(HiddenBy::BridgeOrKernel, SECTORS - 8, 8)]),
         (
@@ -306,7 +318,10 @@ fn between_two_readings_only_time_may_pass() {
     let after = examine(&disk("sda", "ata"), &mut |question| drive.answer(question)).health;
     let found = changes(&before, &after);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!((found[0].what.as_str(), found[0].weight), ("smart.reallocated_sectors", Weight::Alarming));
+    assert_eq!(
+        (found[0].what.as_str(), found[0].weight),
+        ("smart.reallocated_sectors", Weight::Alarming)
+    );
 }
 
 proptest! {

@@ -13,6 +13,7 @@ use rustix::net::{
 use crate::disks::Disks;
 use crate::log::Problems;
 use crate::modules::Modules;
+use crate::network::Network;
 use crate::questions;
 
 /// Most tools connected at once.
@@ -23,6 +24,7 @@ pub(crate) const CLIENT_LIMIT: usize = 64;
 pub(crate) struct World {
     pub(crate) disks: Disks,
     pub(crate) modules: Modules,
+    pub(crate) network: Network,
     pub(crate) layers: Vec<Layer>,
     pub(crate) problems: Problems,
     pub(crate) refusals: u64,
@@ -71,13 +73,10 @@ pub(crate) fn serve(client: &OwnedFd, world: &mut World) -> Next {
         return Next::Close;
     }
     let (answer, descriptor, next) = match serde_json::from_slice::<Request>(&bytes) {
-        // Answered by a thread of its own, unless it cannot be.
-        Ok(Request::Ask { disk, question }) => match questions::put(client, world, &disk, question)
-        {
-            Ok(()) => return Next::Keep,
-            Err(reason) => (Answer::Refused { reason }, None, Next::Keep),
+        Ok(request) => match answer(request, world, client) {
+            Some(answered) => answered,
+            None => return Next::Keep,
         },
-        Ok(request) => answer(request, world),
         Err(problem) => {
             (Answer::Refused { reason: format!("not a request: {problem}") }, None, Next::Close)
         }
@@ -93,8 +92,25 @@ pub(crate) fn serve(client: &OwnedFd, world: &mut World) -> Next {
     }
 }
 
-fn answer(request: Request, world: &mut World) -> (Answer, Option<OwnedFd>, Next) {
+/// The answer, or `None` if a thread of its own gives it.
+fn answer(
+    request: Request,
+    world: &mut World,
+    client: &OwnedFd,
+) -> Option<(Answer, Option<OwnedFd>, Next)> {
+    let later = |started: Result<(), String>| match started {
+        Ok(()) => None,
+        Err(reason) => Some((Answer::Refused { reason }, None, Next::Keep)),
+    };
     let result = match request {
+        Request::Ask { disk, question } => {
+            return later(questions::put(client, world, &disk, question));
+        }
+        Request::Connect { to } => return later(world.network.connect(client, to)),
+        Request::NetUp(asked) => world.network.up(&asked).map(|()| (Answer::NetDone, None)),
+        Request::NetDown { interface } => {
+            world.network.down(&interface).map(|()| (Answer::NetDone, None))
+        }
         Request::Status => Ok((Answer::Status(Box::new(status(world))), None)),
         Request::Open { disk } => world
             .disks
@@ -114,13 +130,12 @@ fn answer(request: Request, world: &mut World) -> (Answer, Option<OwnedFd>, Next
         Request::Lock { disk } => {
             world.disks.lock(&disk).map(|disk| (Answer::Done(Box::new(disk)), None))
         }
-        Request::Ask { .. } => Err("a drive is asked by a thread of its own".to_owned()),
-        Request::Power { how } => return (Answer::Ending, None, Next::End(how)),
+        Request::Power { how } => return Some((Answer::Ending, None, Next::End(how))),
     };
-    match result {
+    Some(match result {
         Ok((answer, descriptor)) => (answer, descriptor, Next::Keep),
         Err(reason) => (Answer::Refused { reason }, None, Next::Keep),
-    }
+    })
 }
 
 fn status(world: &World) -> Status {

@@ -155,7 +155,9 @@ fn own_view(with_disk_nodes: bool) -> Step {
     let step = |doing: &str, result: rustix::io::Result<()>| {
         result.map_err(|problem| format!("{doing}: {problem}"))
     };
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|problem| format!("own mount view: {problem}"))?;
+    // A network of its own, too, in which no link is or can be: connections are the broker's to make.
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET)
+        .map_err(|problem| format!("own mount view: {problem}"))?;
     let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     step("detaching the mount view", mount_change("/", slave))?;
     if with_disk_nodes {
@@ -171,7 +173,7 @@ fn own_view(with_disk_nodes: bool) -> Step {
     // Read-only already by its kind; the flag keeps a later change of mind out.
     let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
     step("sealing the root", rustix::mount::mount_remount("/", flags, c""))?;
-    Ok("the sealed root, no disk node, no broker's folder".to_owned())
+    Ok("the sealed root, no disk node, no broker's folder, no network link".to_owned())
 }
 
 fn ordinary_user() -> Step {

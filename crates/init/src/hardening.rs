@@ -9,7 +9,7 @@ use guard::{Layer, LayerState};
 use crate::log::Problems;
 
 /// Path below `/proc/sys`, value, and whether an older or smaller kernel may lack it.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 14] = [
     // No module is loaded because something asked the kernel for it by name.
     ("kernel/modprobe", ""),
     ("kernel/kexec_load_disabled", "1"),
@@ -23,6 +23,9 @@ const SETTINGS: [(&str, &str); 12] = [
     ("vm/memfd_noexec", "2"),
     ("user/max_user_namespaces", "0"),
     ("fs/suid_dumpable", "0"),
+    // An interface that is brought up would announce itself by IPv6 unasked.
+    ("net/ipv6/conf/all/disable_ipv6", "1"),
+    ("net/ipv6/conf/default/disable_ipv6", "1"),
     // The kernel's messages help the examiner (a dying disk) but not on top of the prompt.
     ("kernel/dmesg_restrict", "0"),
 ];

@@ -3,7 +3,7 @@
 //! It alone keeps privileges: it mounts the sealed root, loads drivers from it, locks every disk
 //! as it appears, hands out descriptors opened for reading, and starts the shells in a box without
 //! rights (the same program, run again as `enter`). It reads nothing that stands on a disk, brings
-//! up no network, and goes on whatever part fails: what went wrong is shown and kept.
+//! up no network unless told, and goes on whatever part fails: what went wrong is shown and kept.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -29,6 +29,7 @@ mod landlock_domain;
 mod log;
 mod media;
 mod modules;
+mod network;
 mod power;
 mod questions;
 mod session;

@@ -3,8 +3,8 @@
 //! A dying drive may take its time for an answer; the broker must not wait with it. So each question is put by a thread
 //! that answers the tool itself. What the drive said is passed on as it came: nothing of it is understood here.
 
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, LazyLock};
 
 use guard::{Answer, DiskName, Question, channel};
 
@@ -13,24 +13,12 @@ use crate::broker::World;
 /// Most drives asked at once.
 const LIMIT: usize = 8;
 
-static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+/// Held once for each that is under way, and once by itself.
+static TURNS: LazyLock<Arc<()>> = LazyLock::new(Arc::default);
 
-/// One question that is counted while it is under way.
-struct Turn;
-
-impl Turn {
-    fn take() -> Option<Self> {
-        let next = |count: usize| (count < LIMIT).then(|| count.saturating_add(1));
-        let taken = UNDER_WAY.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        taken.ok().map(|_| Self)
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let next = |count: usize| Some(count.saturating_sub(1));
-        let _counted = UNDER_WAY.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-    }
+fn turn() -> Option<Arc<()>> {
+    let turn = Arc::clone(&TURNS);
+    (Arc::strong_count(&turn) <= LIMIT.saturating_add(1)).then_some(turn)
 }
 
 /// Puts a question; a thread sends the answer.
@@ -44,15 +32,26 @@ pub(crate) fn put(
     question: Question,
 ) -> Result<(), String> {
     let device = world.disks.open_to_ask(name)?;
-    let turn = Turn::take().ok_or("too many questions to drives are under way; ask again")?;
+    later(client, move || (Answer::Told(Box::new(guard::ask(&device, question))), None))
+}
+
+/// Lets a thread find the answer and send it.
+///
+/// # Errors
+/// In words, for the tool, if there are too many or there is no thread to be had.
+pub(crate) fn later(
+    client: &OwnedFd,
+    find: impl FnOnce() -> (Answer, Option<OwnedFd>) + Send + 'static,
+) -> Result<(), String> {
+    let turn = turn().ok_or("too many questions are under way; ask again")?;
     let client =
         client.try_clone().map_err(|problem| format!("keeping the way back: {problem}"))?;
     let work = move || {
-        let answer = Answer::Told(Box::new(guard::ask(&device, question)));
-        drop((device, turn));
+        let (answer, descriptor) = find();
+        drop(turn);
         let bytes = serde_json::to_vec(&answer).unwrap_or_default();
         // The tool may have left meanwhile.
-        let _left = channel::send(&client, &bytes, None);
+        let _left = channel::send(&client, &bytes, descriptor.as_ref().map(AsFd::as_fd));
     };
     let started = std::thread::Builder::new().name("question".to_owned()).spawn(work);
     started.map(drop).map_err(|problem| format!("starting a thread: {problem}"))
@@ -64,9 +63,9 @@ mod tests {
 
     #[test]
     fn turns_are_bounded_and_given_back() {
-        let turns: Vec<Turn> = std::iter::from_fn(Turn::take).collect();
+        let turns: Vec<_> = std::iter::from_fn(turn).collect();
         assert_eq!(turns.len(), LIMIT);
         drop(turns);
-        assert!(Turn::take().is_some());
+        assert!(turn().is_some());
     }
 }

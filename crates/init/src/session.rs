@@ -17,6 +17,7 @@ use crate::console;
 use crate::disks::Disks;
 use crate::hardening;
 use crate::log::{self, Problems};
+use crate::network::Network;
 use crate::tripwire::Tripwire;
 use crate::uevent::{self, Listener};
 use crate::{boot, enter, modules::Modules, power};
@@ -43,7 +44,14 @@ pub(crate) fn run() {
     let modules = boot::module_list(&mut problems);
     boot::tool_views(&mut problems);
     let (disks, sealed_descriptor) = Disks::start(&mut problems);
-    let mut world = World { disks, modules, layers: Vec::new(), problems, refusals: 0 };
+    let mut world = World {
+        disks,
+        modules,
+        network: Network::default(),
+        layers: Vec::new(),
+        problems,
+        refusals: 0,
+    };
     settle(listener.as_ref(), &mut world);
     boot::machine_facts(&mut world.problems, &mut world.modules);
     world.layers = box_layers(&mut world.problems);

@@ -8,4 +8,5 @@
 pub mod block;
 pub mod device_filter;
 pub mod digest;
+pub mod network;
 pub mod passthrough;

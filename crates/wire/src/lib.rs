@@ -37,5 +37,5 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use message::{DATA_BYTES, Hello, Message, TransferId};
 pub use reception::{Received, Reception};
-pub use sender::{Sender, Sent, Start};
+pub use sender::{Dial, Sender, Sent, Start};
 pub use serve::{Handler, Told};

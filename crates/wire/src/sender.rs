@@ -4,7 +4,8 @@
 //! costs nothing but time, whatever the source of the bytes can or cannot do again.
 
 use std::collections::VecDeque;
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::io;
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,9 @@ use crate::{Channel, DATA_BYTES, Error, Hello, Limits, Message, PairingCode, Rol
 /// The pause before another try to connect, which doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How a connection is made: to an address, within a time. Where a program may not connect, somebody does it for it.
+pub type Dial = Arc<dyn Fn(SocketAddr, Duration) -> io::Result<TcpStream> + Send + Sync>;
 
 /// A file about to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +43,7 @@ pub struct Sent {
 
 /// One transfer to one receiver.
 pub struct Sender {
+    dial: Dial,
     address: String,
     code: PairingCode,
     hello: Hello,
@@ -105,7 +110,24 @@ impl Sender {
         limits: Limits,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, Error> {
+        let dial: Dial = Arc::new(|to, within| TcpStream::connect_timeout(&to, within));
+        Self::connect_by(dial, address, code, hello, limits, stop)
+    }
+
+    /// The same over connections that somebody else makes.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub fn connect_by(
+        dial: Dial,
+        address: &str,
+        code: PairingCode,
+        hello: Hello,
+        limits: Limits,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, Error> {
         let mut sender = Self {
+            dial,
             address: address.to_owned(),
             code,
             hello,
@@ -393,7 +415,7 @@ impl Sender {
         let mut result =
             Err(Error::Io { doing: doing(), source: std::io::ErrorKind::NotFound.into() });
         for address in addresses {
-            let connected = TcpStream::connect_timeout(&address, self.limits.handshake);
+            let connected = (self.dial)(address, self.limits.handshake);
             match connected.map_err(Error::io(doing())) {
                 Ok(stream) => {
                     result = Ok(stream);

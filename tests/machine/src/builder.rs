@@ -57,6 +57,15 @@ pub enum Boot {
     Firmware(Firmware, Option<Medium>),
 }
 
+/// What lies behind the network card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Network {
+    /// Nothing that answers.
+    Closed,
+    /// The host.
+    Open,
+}
+
 /// A machine to be started.
 #[derive(Debug, Clone)]
 pub struct Builder {
@@ -64,7 +73,7 @@ pub struct Builder {
     memory_mib: u32,
     processors: u32,
     disks: Vec<Disk>,
-    network: bool,
+    network: Option<Network>,
     canary: bool,
     vars: Option<PathBuf>,
     clock: String,
@@ -79,7 +88,7 @@ impl Builder {
             memory_mib: 1024,
             processors: 1,
             disks: Vec::new(),
-            network: false,
+            network: None,
             canary: false,
             vars: None,
             clock: "utc".to_owned(),
@@ -117,7 +126,14 @@ impl Builder {
     /// Adds a network card whose traffic is captured in `net.pcap`.
     #[must_use]
     pub fn network(mut self) -> Self {
-        self.network = true;
+        self.network = Some(Network::Closed);
+        self
+    }
+
+    /// The same card, and a way to the host, which the guest knows as 10.0.2.2.
+    #[must_use]
+    pub fn open_network(mut self) -> Self {
+        self.network = Some(Network::Open);
         self
     }
 
@@ -221,10 +237,12 @@ impl Builder {
             let device = disk.device(place);
             add(&["-blockdev", &disk.blockdev().to_string(), "-device", &device.to_string()]);
         }
-        if self.network {
+        if let Some(network) = self.network {
             let dump = format!("filter-dump,id=dump0,netdev=net0,file={}", pcap(folder).display());
             let mac = MAC.map(|b| format!("{b:02x}")).join(":");
-            add(&["-netdev", "user,id=net0,restrict=on", "-object", &dump]);
+            let restrict = if network == Network::Closed { "on" } else { "off" };
+            let user = format!("user,id=net0,restrict={restrict}");
+            add(&["-netdev", &user, "-object", &dump]);
             // Without its option ROM, so that every frame is the booted system's.
             add(&["-device", &format!("e1000e,netdev=net0,romfile=,mac={mac}")]);
         }

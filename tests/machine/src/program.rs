@@ -12,6 +12,17 @@ pub fn workspace() -> PathBuf {
     here.parent().and_then(Path::parent).unwrap_or(here).to_owned()
 }
 
+/// A program as it was built for the image: static, so that it runs here too. Built anew where no image was built here.
+///
+/// # Errors
+/// As [`build_static`].
+pub fn of_the_image(package: &str, binary: &str) -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from);
+    let built = target.join("image").join(TARGET).join("release").join(binary);
+    if built.is_file() { Ok(built) } else { build_static(package, binary) }
+}
+
 /// Builds one binary of one package without any dynamic loader and gives its path.
 ///
 /// # Errors

@@ -238,8 +238,13 @@ fn unwritable(stage: &'static Stage, folder: &Path) -> Result<()> {
     let counters = guest.power_off()?;
     guest.machine.cut()?;
     stage.prove(name, ledger, &counters)?;
-    let exhibit = find(&folder.join("examiner.img"), "/bad/exhibits/001-cftt-steady")
-        .or_else(|_| find(&folder.join("examiner.img"), &format!("/bad/exhibits/001-{kernel_name}-CFTT-STEADY")))?;
+    let exhibit =
+        find(&folder.join("examiner.img"), "/bad/exhibits/001-cftt-steady").or_else(|_| {
+            find(
+                &folder.join("examiner.img"),
+                &format!("/bad/exhibits/001-{kernel_name}-CFTT-STEADY"),
+            )
+        })?;
     let whole = dump(&folder.join("examiner.img"), &exhibit, "image.raw", folder)?;
     let is_whole = digest::of_file(&whole)? == expected;
     std::fs::remove_file(&whole).doing("removing", &whole)?;
@@ -274,7 +279,8 @@ fn beyond(stage: &'static Stage, folder: &Path) -> Result<()> {
         disks.push(Disk::new(id, file, bus));
     }
     let allocated: Vec<u64> = disks.iter().map(allocation).collect::<Result<_>>()?;
-    let mut guest = Guest::boot(Builder::new(stage.image()?.netboot()?).disks(disks.clone()), folder)?;
+    let mut guest =
+        Guest::boot(Builder::new(stage.image()?.netboot()?).disks(disks.clone()), folder)?;
     for disk in &disks {
         let kernel_name = guest.name_of(&disk.serial)?;
         let line = format!("glovebox hash {kernel_name}:1 --json");
@@ -291,7 +297,8 @@ fn beyond(stage: &'static Stage, folder: &Path) -> Result<()> {
     }
     let told = crate::health::of_disks(&mut guest)?;
     for disk in &disks {
-        let sectors = told.get(&disk.serial).map(|health| health["capacity"]["drive_sectors"].clone());
+        let sectors =
+            told.get(&disk.serial).map(|health| health["capacity"]["drive_sectors"].clone());
         if sectors != Some(json!(LARGE_BYTES / 512)) {
             return test(format!("{} says it has {sectors:?} sectors", disk.id));
         }

@@ -38,9 +38,11 @@ fn clone(stage: &'static Stage, folder: &Path) -> Result<()> {
     let before = std::fs::read(&left.file).doing("reading", &left.file)?;
     let medium = examiners_disk(&folder.join("examiner.img"), 256 << 20)?;
     let all = [&source, &bystander, &left, &wiped, &small].map(Clone::clone);
-    let builder = Builder::new(stage.image()?.netboot()?)
-        .disks(all)
-        .disk(Disk::new("examiner", medium, Bus::Usb));
+    let builder = Builder::new(stage.image()?.netboot()?).disks(all).disk(Disk::new(
+        "examiner",
+        medium,
+        Bus::Usb,
+    ));
     let mut guest = Guest::boot(builder, folder)?;
     let case = open_case(&mut guest)?;
     let from = guest.name_of(&source.serial)?;
@@ -69,9 +71,12 @@ fn clone(stage: &'static Stage, folder: &Path) -> Result<()> {
         let line = format!("{image} {}{more} --json", permit(disk, &disk.serial));
         let answer = guest.json(&line, &[0])?;
         let imaged = answer.iter().find(|record| record["type"] == "imaged");
-        let copies = imaged.and_then(|record| record["copies"].as_array()).cloned().unwrap_or_default();
+        let copies =
+            imaged.and_then(|record| record["copies"].as_array()).cloned().unwrap_or_default();
         let all_verified = copies.len() == 2 && copies.iter().all(|copy| copy["verified"] == true);
-        if !all_verified || !imaged.is_some_and(|one| one["digests"].to_string().contains(&expected)) {
+        if !all_verified
+            || !imaged.is_some_and(|one| one["digests"].to_string().contains(&expected))
+        {
             return test(format!("`{line}` made {imaged:?}"));
         }
         let lock = guest.disks()?[&disk.serial]["lock"].clone();

@@ -4,8 +4,8 @@
 use crate::bad_input::open_case;
 use crate::stage::Stage;
 use libtest_mimic::Trial;
-use machine::error::{Doing, Result, test};
 use machine::demo::examiners_disk;
+use machine::error::{Doing, Result, test};
 use machine::guest::Guest;
 use machine::{Builder, Bus, Disk, Ledger};
 use serde_json::Value;
@@ -60,20 +60,20 @@ fn asked(stage: &'static Stage, folder: &Path) -> Result<()> {
     for _ in 0..5 {
         told = of_disks(&mut guest)?;
     }
-    let mut report = String::new();
     for disk in &disks {
         let (Some(health), Some(kernel)) = (told.get(&disk.serial), known.get(&disk.serial)) else {
             return test(format!("{} is not told: {told:?}", disk.id));
         };
-        report.push_str(&format!("{health}\n"));
         stage.report(NAME, &format!("{health}"))?;
         agrees(disk, health, kernel)?;
     }
     // An imaging asks before and after, and the case holds both.
     let case = open_case(&mut guest)?;
     let name = guest.name_of("ASKED-AHCI")?;
-    let answer = guest.json(&format!("glovebox image {name} --case {case} --label asked --json"), &[0])?;
-    let imaged = answer.iter().find(|record| record["type"] == "imaged").cloned().unwrap_or_default();
+    let answer =
+        guest.json(&format!("glovebox image {name} --case {case} --label asked --json"), &[0])?;
+    let imaged =
+        answer.iter().find(|record| record["type"] == "imaged").cloned().unwrap_or_default();
     for time in ["before", "after"] {
         if imaged["health"][time]["smart"]["is_passed"] != true {
             return test(format!("the imaging tells nothing of the drive {time}: {imaged}"));
@@ -83,15 +83,13 @@ fn asked(stage: &'static Stage, folder: &Path) -> Result<()> {
         return test(format!("reading changed the drive: {}", imaged["health"]["changes"]));
     }
     guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0, 1])?;
-    let kept = guest.expect(&format!("cat {case}/exhibits/001-asked/health-1.json | wc -c"), &[0])?;
-    stage.report(NAME, &format!("kept answers: {kept}"))?;
-    let act = guest.expect(&format!("grep -c health_after {case}/acts.jsonl"), &[0])?;
-    if act.trim() != "1" {
-        return test(format!("the act does not hold what the drive said after: {act}"));
+    let kept = guest.expect(&format!("cat {case}/exhibits/001-asked/health-1.json"), &[0])?;
+    if !kept.contains("ata-identify") || !kept.contains("\"after\"") {
+        return test(format!("the answers are not kept: {kept}"));
     }
-    let refused = guest.expect("glovebox guard status --json", &[0, 1])?;
-    if refused.contains("KNOCKED") {
-        return test("a layer is out");
+    let acts = guest.expect(&format!("cat {case}/acts.jsonl"), &[0])?;
+    if !acts.contains("health_before") || !acts.contains("health_after") {
+        return test("the act does not hold what the drive said");
     }
     let counters = guest.power_off()?;
     guest.machine.cut()?;
@@ -100,7 +98,8 @@ fn asked(stage: &'static Stage, folder: &Path) -> Result<()> {
 
 /// What was understood of the drive's answers is what the kernel understood of them, and what QEMU was told to give.
 fn agrees(disk: &Disk, health: &Value, kernel: &Value) -> Result<()> {
-    let wrong = |what: &str| test(format!("{what} of {}: {health}, by the kernel {kernel}", disk.id));
+    let wrong =
+        |what: &str| test(format!("{what} of {}: {health}, by the kernel {kernel}", disk.id));
     if health["hidden"].as_array().is_none_or(|hidden| !hidden.is_empty()) {
         return wrong("something hidden");
     }
@@ -124,8 +123,12 @@ fn agrees(disk: &Disk, health: &Value, kernel: &Value) -> Result<()> {
     }
     let passed = &health["smart"]["is_passed"];
     match disk.bus {
-        Bus::Ahci if capacity["native_sectors"] != SECTORS || *passed != true => wrong("SMART or native size"),
-        Bus::Nvme if *passed != true || health["smart"]["host_write_commands"] != 0 => wrong("health log"),
+        Bus::Ahci if capacity["native_sectors"] != SECTORS || *passed != true => {
+            wrong("SMART or native size")
+        }
+        Bus::Nvme if *passed != true || health["smart"]["host_write_commands"] != 0 => {
+            wrong("health log")
+        }
         _ => Ok(()),
     }
 }

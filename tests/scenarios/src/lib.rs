@@ -15,6 +15,7 @@ mod clones;
 mod controls;
 mod health;
 mod job;
+mod network;
 mod plug;
 mod power_cut;
 mod reading;
@@ -61,6 +62,7 @@ fn every(stage: &'static Stage) -> Vec<Trial> {
             cftt::trials,
             clones::trials,
             health::trials,
+            network::trials,
             job::trials,
         ] {
             all.extend(group(stage));

@@ -11,6 +11,7 @@ pub(crate) mod hash;
 pub(crate) mod image;
 pub(crate) mod ls;
 pub(crate) mod map;
+pub(crate) mod net;
 pub(crate) mod power;
 pub(crate) mod receive;
 pub(crate) mod report;

@@ -56,8 +56,11 @@ pub(super) fn identify(data: &[u8], health: &mut Health) -> Option<Features> {
         little(data, 120, 4)
     };
     let is_large = valid(106) && bit(106, 12);
-    let sector_bytes =
-        if is_large { little(data, 234, 4).and_then(|words| words.checked_mul(2)) } else { Some(512) };
+    let sector_bytes = if is_large {
+        little(data, 234, 4).and_then(|words| words.checked_mul(2))
+    } else {
+        Some(512)
+    };
     health.capacity.drive_sectors = sectors.filter(|sectors| *sectors > 0);
     health.capacity.sector_bytes = sector_bytes.and_then(|bytes| u32::try_from(bytes).ok());
     // Word 128: supported, enabled, locked, frozen.
@@ -251,7 +254,8 @@ mod tests {
     #[test]
     fn registers_in_both_forms_of_sense_data() {
         let descriptor = [
-            0x72, 0x01, 0, 0x1d, 0, 0, 0, 14, // header: recovered error, ATA pass-through information
+            0x72, 0x01, 0, 0x1d, 0, 0, 0,
+            14, // header: recovered error, ATA pass-through information
             0x09, 0x0c, 1, 0, 0, 0, 0x74, 0xaf, 0, 0x6d, 0, 0x70, 0x40, 0x50,
         ];
         let found = Registers::of(&descriptor).unwrap();
@@ -264,7 +268,8 @@ mod tests {
         for length in 0..descriptor.len() {
             assert_eq!(Registers::of(&descriptor[..length]), None);
         }
-        let mut fixed = vec![0x70, 0, 1, 0, 0x50, 0x40, 0, 10, 0, 0, 0x4f, 0xc2, 0, 0x1d, 0, 0, 0, 0];
+        let mut fixed =
+            vec![0x70, 0, 1, 0, 0x50, 0x40, 0, 10, 0, 0, 0x4f, 0xc2, 0, 0x1d, 0, 0, 0, 0];
         assert_eq!(Registers::of(&fixed).unwrap().smart_passed(), Some(true));
         (fixed[10], fixed[11]) = (0xf4, 0x2c);
         assert_eq!(Registers::of(&fixed).unwrap().smart_passed(), Some(false));
@@ -278,8 +283,8 @@ mod tests {
     #[test]
     fn twenty_eight_bits_stand_in_four_registers() {
         let sense = [
-            0x72, 0x01, 0, 0x1d, 0, 0, 0, 14, 0x09, 0x0c, 0, 0, 0, 0, 0, 0xfe, 0, 0xff, 0, 0xff, 0x4f,
-            0x50,
+            0x72, 0x01, 0, 0x1d, 0, 0, 0, 14, 0x09, 0x0c, 0, 0, 0, 0, 0, 0xfe, 0, 0xff, 0, 0xff,
+            0x4f, 0x50,
         ];
         assert_eq!(Registers::of(&sense).unwrap().sectors_of_28(), Some(0x0fff_ffff));
     }

@@ -9,9 +9,10 @@ pub(super) fn big(data: &[u8], at: usize, count: usize) -> Option<u64> {
 /// Little-endian number of `count` bytes at an offset; one that does not fit 64 bits is the largest that does.
 pub(super) fn little(data: &[u8], at: usize, count: usize) -> Option<u64> {
     let bytes = data.get(at..at.checked_add(count)?)?;
-    let sum = bytes.iter().rev().try_fold(0_u64, |sum, byte| {
-        Some(sum.checked_mul(256)? | u64::from(*byte))
-    });
+    let sum = bytes
+        .iter()
+        .rev()
+        .try_fold(0_u64, |sum, byte| Some(sum.checked_mul(256)? | u64::from(*byte)));
     Some(sum.unwrap_or(u64::MAX))
 }
 

@@ -58,8 +58,7 @@ fn compare(name: &str, before: &Value, after: &Value, all: &mut Vec<Change>) {
         (before, after) if before == after => {}
         (before, after) => {
             let last = name.rsplit('.').next().unwrap_or(name);
-            let weight =
-                if ORDINARY.contains(&last) { Weight::Ordinary } else { Weight::Alarming };
+            let weight = if ORDINARY.contains(&last) { Weight::Ordinary } else { Weight::Alarming };
             let (what, before, after) = (name.to_owned(), before.clone(), after.clone());
             all.push(Change { what, before, after, weight });
         }

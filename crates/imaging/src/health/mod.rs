@@ -8,8 +8,8 @@
 mod ata;
 mod bytes;
 mod change;
-mod scsi;
 mod nvme;
+mod scsi;
 
 pub use change::{Change, Weight, changes};
 
@@ -188,13 +188,20 @@ impl Health {
     pub fn warnings(&self) -> Vec<String> {
         let mut all: Vec<String> = self.hidden.iter().map(hidden_words).collect();
         if let Some(bytes) = self.capacity.unallocated_bytes {
-            all.push(format!("{bytes} bytes of the drive belong to no namespace and cannot be read"));
+            all.push(format!(
+                "{bytes} bytes of the drive belong to no namespace and cannot be read"
+            ));
         }
         if self.security_locked == Some(true) {
-            all.push("the drive is locked by a password (ATA security): its sectors cannot be read".into());
+            all.push(
+                "the drive is locked by a password (ATA security): its sectors cannot be read"
+                    .into(),
+            );
         }
         if self.smart.is_passed == Some(false) {
-            all.push("the drive predicts its own failure (SMART): image it before anything else".into());
+            all.push(
+                "the drive predicts its own failure (SMART): image it before anything else".into(),
+            );
         }
         if !self.smart.below_threshold.is_empty() {
             let numbers: Vec<String> =
@@ -319,15 +326,16 @@ impl Asker<'_> {
         if is_there(0x83) {
             self.put(Question::ScsiNames, |data, health| health.identity.wwn = scsi::name(data));
         }
-        let is_long = self
-            .put(Question::ScsiLongCapacity, |data, health| scsi::capacity(data, 8, health));
+        let is_long =
+            self.put(Question::ScsiLongCapacity, |data, health| scsi::capacity(data, 8, health));
         if !is_long {
             self.put(Question::ScsiCapacity, |data, health| scsi::capacity(data, 4, health));
         }
         let is_translated = is_there(0x89)
             && self.put(Question::ScsiAtaInformation, |data, health| {
                 // A first look only: the drive itself is asked next, and is believed before the translator.
-                let _features = scsi::ata_information(data).and_then(|data| ata::identify(data, health));
+                let _features =
+                    scsi::ata_information(data).and_then(|data| ata::identify(data, health));
             });
         if disk.bus == "ata" || is_translated {
             self.ata(disk);
@@ -415,7 +423,8 @@ impl Asker<'_> {
 fn find_hidden(disk: &Disk, health: &mut Health) {
     let sector_bytes = u64::from(health.capacity.sector_bytes.unwrap_or(disk.logical_block_bytes));
     let capacity = &mut health.capacity;
-    capacity.kernel_sectors = disk.size_bytes.checked_div(sector_bytes).filter(|sectors| *sectors > 0);
+    capacity.kernel_sectors =
+        disk.size_bytes.checked_div(sector_bytes).filter(|sectors| *sectors > 0);
     let mut hidden = Vec::new();
     let mut note = |by: HiddenBy, seen: Option<u64>, all: Option<u64>| {
         if let (Some(seen), Some(all)) = (seen, all)

@@ -22,7 +22,8 @@ pub(super) fn namespace(data: &[u8], health: &mut Health) {
     // Four bits of the format in use, and two more for controllers with over 16 formats.
     let formatted = little(data, 26, 1).unwrap_or(0);
     let index = (formatted & 0x0f) | ((formatted & 0x60) >> 1);
-    let place = usize::try_from(index).ok().and_then(|index| index.checked_mul(4)?.checked_add(130));
+    let place =
+        usize::try_from(index).ok().and_then(|index| index.checked_mul(4)?.checked_add(130));
     let shift = place.and_then(|place| little(data, place, 1));
     let bytes = shift.and_then(|shift| 1_u32.checked_shl(u32::try_from(shift).ok()?));
     health.capacity.sector_bytes = bytes.filter(|bytes| *bytes >= 512);
@@ -75,7 +76,11 @@ mod tests {
         assert_eq!(told.smart.temperature_celsius, Some(37));
         assert_eq!(told.smart.host_write_commands, Some(9));
         assert_eq!(told.smart.power_on_hours, Some(1000));
-        assert_eq!(told.smart.reported_uncorrectable, Some(u64::MAX), "does not fit, is not wrapped");
+        assert_eq!(
+            told.smart.reported_uncorrectable,
+            Some(u64::MAX),
+            "does not fit, is not wrapped"
+        );
         let mut one = vec![0; 4096];
         one[0] = 8;
         one[26] = 2;

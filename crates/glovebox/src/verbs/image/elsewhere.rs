@@ -14,7 +14,7 @@ use hashing::escape_name;
 use imaging::{CloneDisk, CloneTarget, Destination, Error, Medium, Remote, RemoteCopy, Rest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use wire::{Limits, PairingCode};
+use wire::{Dial, Limits, PairingCode};
 
 use crate::failure::Failure;
 use crate::output::say;
@@ -175,8 +175,9 @@ impl<'a> Doors<'a> {
                 let name = format!("{RECEIVER}{}", remote.address);
                 let code =
                     self.code(&remote.address).map_err(|failure| refused(&name, &failure))?;
-                let (limits, stop) = (Limits::default(), Arc::clone(&self.stop));
-                Ok(Box::new(RemoteCopy::open(remote, code, medium, state, limits, stop)?))
+                let way = (dial(), Arc::clone(&self.stop));
+                let limits = Limits::default();
+                Ok(Box::new(RemoteCopy::open_by(way, remote, code, medium, state, limits)?))
             }
             Other::Disk { permit, rest } => {
                 let name = permit.disk.to_string();
@@ -246,6 +247,18 @@ impl<'a> Doors<'a> {
             }),
         })
     }
+}
+
+/// Connections as they are made here: the tools of the stick have no network, and the broker connects for them.
+fn dial() -> Dial {
+    Arc::new(|to, within| {
+        let guard = Guard::connect().map_err(std::io::Error::other)?;
+        guard.connect_to(to, within).map_err(|problem| {
+            // The kind decides whether it is tried again.
+            let text = Failure::from(problem).text();
+            std::io::Error::new(std::io::ErrorKind::ConnectionRefused, text)
+        })
+    })
 }
 
 /// The act of the case that imaged this disk, if one did. A disk without a serial number is not recognised.

@@ -221,7 +221,9 @@ fn outcome_of(imaged: &Imaged, failure: Option<&Failure>, hidden_bytes: u64) -> 
                 }
             }
             if hidden_bytes > 0 {
-                parts.push(format!("{hidden_bytes} bytes of the drive are hidden and were not read"));
+                parts.push(format!(
+                    "{hidden_bytes} bytes of the drive are hidden and were not read"
+                ));
             }
             if parts.is_empty() {
                 Outcome::done()
