@@ -283,15 +283,15 @@ fn beyond(stage: &'static Stage, folder: &Path) -> Result<()> {
         Guest::boot(Builder::new(stage.image()?.netboot()?).disks(disks.clone()), folder)?;
     for disk in &disks {
         let kernel_name = guest.name_of(&disk.serial)?;
+        let expected = digest::of_bytes(&planted);
         let line = format!("glovebox hash {kernel_name}:1 --json");
         let answer = guest.json(&line, &[0])?;
-        let expected = digest::of_bytes(&bytes);
         if !format!("{answer:?}").contains(&expected) {
             return test(format!("`{line}` is not {expected}: {answer:?}"));
         }
-        let line = format!("glovebox cat {kernel_name}:1/far.bin | sha256sum");
+        let line = format!("glovebox cat {kernel_name}:1:/far.bin | sha256sum");
         let far = guest.expect(&line, &[0])?;
-        if !far.contains(&digest::of_bytes(&planted)) {
+        if !far.contains(&expected) {
             return test(format!("`{line}` gave {far}"));
         }
     }
