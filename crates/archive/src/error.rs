@@ -101,6 +101,43 @@ pub enum Error {
         /// The bound.
         limit_bytes: u64,
     },
+    /// Our own list is not signed by the key that is trusted.
+    #[error("{what} is not signed by the trusted key {key}: {reason}")]
+    NotSealed {
+        /// The signed list.
+        what: String,
+        /// The key that was to have signed.
+        key: String,
+        /// What was found instead.
+        reason: String,
+    },
+    /// Something is older than what was seen before: a signature cannot show that, only memory can.
+    #[error("{what} is {found}, but {seen} was seen before: an older state is refused")]
+    Rollback {
+        /// The archive or release.
+        what: String,
+        /// Its version or date.
+        found: String,
+        /// The newest known.
+        seen: String,
+    },
+    /// A file that a list names is not there.
+    #[error("{name}, which {index} lists, is not there: the mirror or archive is cut short")]
+    Missing {
+        /// The file.
+        name: String,
+        /// The list.
+        index: String,
+    },
+    /// A file stands in the archive that no list names.
+    #[error("{name} stands in the archive, but nothing signed lists it")]
+    Unlisted {
+        /// The file.
+        name: String,
+    },
+    /// What was asked for cannot be done with this archive.
+    #[error("{0}")]
+    Refused(String),
     /// The digest code of this program fails its own test.
     #[error(transparent)]
     Hashing(#[from] hashing::Error),

@@ -6,6 +6,9 @@
 //! release, a [`debian::Package`] from an index that had the listed digest, a [`debian::Contents`] from a package file that
 //! had the digest of its [`debian::Package`]. There is no way to make one from unchecked bytes.
 //!
+//! What is gathered lies in a [`store::Archive`]: the vendors' files unchanged, beside them our catalogue of every file in every
+//! package. One list signed by our own key names all of it; only a [`store::Sealed`] archive, whose list held, is read from.
+//!
 //! The crate has no clock and no network: the time against which keys are judged is an argument, because the clock of a
 //! machine under examination is not to be relied on.
 #![forbid(unsafe_code)]
@@ -26,6 +29,8 @@ pub mod deb822;
 pub mod debian;
 mod error;
 pub mod openpgp;
+pub mod seal;
+pub mod store;
 mod unpack;
 
 pub use error::{Error, Result};

@@ -156,6 +156,19 @@ impl Signer {
         &self.public
     }
 
+    /// Signs a file: the text of its `.minisig`, with a comment that is signed too.
+    ///
+    /// # Errors
+    /// When the kernel gives no randomness, or the comment has more than one line.
+    pub fn sign_file(&self, bytes: &[u8], comment: &str) -> Result<String, Error> {
+        if comment.contains(['\n', '\r']) {
+            return Err(key_error("signing a file", "the comment has more than one line"));
+        }
+        minisign::sign(None, &self.secret, bytes, Some(comment), Some("signature by Glovebox"))
+            .map(minisign::SignatureBox::into_string)
+            .map_err(|error| key_error("signing a file", &error))
+    }
+
     fn from_secret(secret: SecretKey) -> Result<Self, Error> {
         let key = minisign::PublicKey::from_secret_key(&secret)
             .map_err(|error| key_error("reading the key", &error))?;

@@ -33,6 +33,7 @@ pub mod exfat;
 pub mod ext;
 pub mod fat;
 pub mod fs;
+pub mod initramfs;
 pub mod iso9660;
 mod kept;
 pub mod map;

@@ -44,6 +44,19 @@ pub(crate) fn unix_seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// Seconds since 1970 of a time somebody typed.
+///
+/// # Errors
+/// If the text is no time, or one before 1970.
+pub(crate) fn seconds_of(text: &str) -> Result<u64, Failure> {
+    let time: Timestamp = text.parse().map_err(|problem: casebook::Error| {
+        Failure::from(problem).hint("write it as 2026-01-31T23:59:00Z")
+    })?;
+    unix_seconds(time.as_str())
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .ok_or_else(|| Failure::new(format!("{text} is before 1970")))
+}
+
 /// The clock as an act records it.
 pub(crate) fn clock() -> Clock {
     let offset = offset();

@@ -99,6 +99,25 @@ impl Chosen {
     }
 }
 
+/// Reads a key file that belongs to no case; asks for its passphrase if it has one and none is given.
+///
+/// # Errors
+/// If there is no such file, or it does not unlock.
+pub(crate) fn key_file(file: &Path, passphrase_file: Option<&Path>) -> Result<Signer, Failure> {
+    let text = fs::read_to_string(file).map_err(|problem| {
+        Failure::from(problem).while_doing(format!("reading the key {}", file.display()))
+    })?;
+    let text = KeyText::new(text);
+    if let Ok(signer) = Signer::from_unprotected(&text) {
+        return Ok(signer);
+    }
+    let phrase = match passphrase_file {
+        Some(file) => passphrase::from_file(file)?,
+        None => passphrase::ask("Passphrase of the key: ")?,
+    };
+    Ok(Signer::unlock(&text, &phrase, KEY_MEMORY_BYTES)?)
+}
+
 /// Remembers the case in use, and its key's passphrase until power-off.
 ///
 /// # Errors

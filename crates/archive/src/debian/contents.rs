@@ -13,11 +13,14 @@ use crate::{Error, Result, unpack};
 
 /// Members of one package; the largest in Debian has about 60,000.
 const MAX_MEMBERS: usize = 2_000_000;
+/// Longest list of configuration files.
+const MAX_LIST_BYTES: u64 = 4 << 20;
 
 /// The files of a package whose file had the digest that a signed index lists.
 #[derive(Debug, Clone)]
 pub struct Contents {
     members: Vec<Member>,
+    conffiles: Vec<Vec<u8>>,
 }
 
 /// Which part of the package a member comes from.
@@ -66,6 +69,8 @@ pub struct Member {
     pub gid: u64,
     /// Time of last change: seconds since 1970 UTC.
     pub modified_seconds: u64,
+    /// Extended attributes the package records, by name.
+    pub xattrs: Vec<(String, Vec<u8>)>,
 }
 
 impl Contents {
@@ -87,10 +92,16 @@ impl Contents {
         first.check(listed)?;
         file.rewind().map_err(Error::io(&listed.name))?;
         let mut second = Measured::new(&mut file);
-        let members = members(package, &mut second, &listed.name)?;
+        let contents = members(package, &mut second, &listed.name)?;
         second.drain().map_err(Error::io(&listed.name))?;
         second.check(listed)?;
-        Ok(Self { members })
+        Ok(contents)
+    }
+
+    /// Paths of the configuration files the package declares: what their owner may change.
+    #[must_use]
+    pub fn conffiles(&self) -> &[Vec<u8>] {
+        &self.conffiles
     }
 
     /// Every member, in the order of the package file.
@@ -100,8 +111,8 @@ impl Contents {
     }
 }
 
-fn members(package: &Package, file: &mut impl Read, name: &str) -> Result<Vec<Member>> {
-    let mut found = Vec::new();
+fn members(package: &Package, file: &mut impl Read, name: &str) -> Result<Contents> {
+    let mut found = Contents { members: Vec::new(), conffiles: Vec::new() };
     let mut parts: Vec<String> = Vec::new();
     let mut ar = Ar::new(file).map_err(Error::io(name))?;
     while let Some((part, mut input)) = ar.next_member().map_err(Error::io(name))? {
@@ -144,7 +155,7 @@ fn unpack_part(
     origin: Origin,
     plain: Box<dyn Read + '_>,
     name: &str,
-    found: &mut Vec<Member>,
+    found: &mut Contents,
 ) -> Result<()> {
     let mut archive = tar::Archive::new(plain);
     for entry in archive.entries().map_err(Error::io(name))? {
@@ -160,6 +171,7 @@ fn unpack_part(
         let kind = header.entry_type();
         let (mode, modified_seconds) = (header.mode(), header.mtime());
         let (uid, gid) = (header.uid(), header.gid());
+        let xattrs = xattrs(&mut entry).map_err(Error::io(name))?;
         let kind = match kind {
             tar::EntryType::Directory => Kind::Directory,
             tar::EntryType::Symlink => Kind::Symlink(link),
@@ -171,12 +183,24 @@ fn unpack_part(
                 Kind::HardLink(target)
             }
             tar::EntryType::Block | tar::EntryType::Char | tar::EntryType::Fifo => Kind::Special,
+            _ if origin == Origin::Control && path.ends_with(b".conffiles") => {
+                let mut text = Vec::new();
+                entry
+                    .by_ref()
+                    .take(MAX_LIST_BYTES)
+                    .read_to_end(&mut text)
+                    .map_err(Error::io(name))?;
+                found.conffiles = conffiles(&text);
+                let mut whole = text.as_slice().chain(entry);
+                let (size_bytes, sha256) = digest(&mut whole).map_err(Error::io(name))?;
+                Kind::File { size_bytes, sha256 }
+            }
             _ => {
                 let (size_bytes, sha256) = digest(&mut entry).map_err(Error::io(name))?;
                 Kind::File { size_bytes, sha256 }
             }
         };
-        found.push(Member {
+        found.members.push(Member {
             path,
             origin,
             kind,
@@ -184,8 +208,9 @@ fn unpack_part(
             uid: uid.map_err(Error::io(name))?,
             gid: gid.map_err(Error::io(name))?,
             modified_seconds: modified_seconds.map_err(Error::io(name))?,
+            xattrs,
         });
-        if found.len() > MAX_MEMBERS {
+        if found.members.len() > MAX_MEMBERS {
             let limit_bytes = u64::try_from(MAX_MEMBERS).unwrap_or(u64::MAX);
             return Err(Error::TooLarge {
                 what: format!("number of files in {name}"),
@@ -194,6 +219,29 @@ fn unpack_part(
         }
     }
     Ok(())
+}
+
+/// Lines are paths; a word before the path is a flag such as `remove-on-upgrade` (`deb-conffiles(5)`).
+fn conffiles(text: &[u8]) -> Vec<Vec<u8>> {
+    let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let kept = lines.filter(|line| line.starts_with(b"/")).filter_map(absolute);
+    kept.collect()
+}
+
+/// Extended attributes as GNU tar records them, in records of the form `SCHILY.xattr.NAME`.
+fn xattrs(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut found = Vec::new();
+    if let Some(records) = entry.pax_extensions()? {
+        for record in records {
+            let record = record?;
+            let name = record.key().ok().and_then(|key| key.strip_prefix("SCHILY.xattr."));
+            if let Some(name) = name {
+                found.push((name.to_owned(), record.value_bytes().to_vec()));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Where a member lies on the system: outer `None` when its name leads out, inner `None` for what is not unpacked.

@@ -51,12 +51,26 @@ impl Package {
 /// # Errors
 /// When the file is not the one listed, or is no index.
 pub fn read_index(listed: &Listed, input: impl Read) -> Result<Vec<Package>> {
+    read_index_of(listed, input, |_| true)
+}
+
+/// As [`read_index`], but keeps only packages whose name is wanted: an index of Debian has 60,000, a host a few hundred.
+///
+/// # Errors
+/// As [`read_index`].
+pub fn read_index_of(
+    listed: &Listed,
+    input: impl Read,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Package>> {
     let bytes = listed.read_checked(input)?;
     let plain = unpack::by_name(&listed.name, bytes.as_slice())?;
     let mut reader = deb822::Reader::new(BufReader::with_capacity(1 << 16, plain), &listed.name);
     let mut found = Vec::new();
     while let Some(paragraph) = reader.next_paragraph()? {
-        found.push(package(paragraph, &listed.name)?);
+        if wanted(paragraph.get("Package").unwrap_or_default()) {
+            found.push(package(paragraph, &listed.name)?);
+        }
     }
     Ok(found)
 }
@@ -152,7 +166,7 @@ fn package(paragraph: &deb822::Paragraph, index: &str) -> Result<Package> {
 }
 
 /// Whether a name stays below the folder it is relative to.
-pub(super) fn is_inside(path: &str) -> bool {
+pub(crate) fn is_inside(path: &str) -> bool {
     !path.is_empty()
         && !path.contains(['\\', '\0'])
         && path.split('/').all(|part| !matches!(part, "" | "." | ".."))

@@ -4,11 +4,13 @@
 
 mod ar;
 mod contents;
+pub mod database;
 mod index;
 mod release;
 mod version;
 
 pub use contents::{Contents, Kind, Member, Origin};
-pub use index::{Package, read_index};
+pub(crate) use index::is_inside;
+pub use index::{Package, read_index, read_index_of};
 pub use release::{Listed, Release};
 pub use version::Version;

@@ -112,6 +112,12 @@ impl Release {
         Ok(release)
     }
 
+    /// The name it was read under.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Who signed it.
     #[must_use]
     pub fn signers(&self) -> &[Signer] {

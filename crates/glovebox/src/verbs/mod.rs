@@ -1,5 +1,6 @@
 //! One file per verb: its arguments and `run`.
 
+pub(crate) mod archive;
 pub(crate) mod bodyfile;
 pub(crate) mod case;
 pub(crate) mod cat;
@@ -9,6 +10,7 @@ pub(crate) mod find;
 pub(crate) mod guard;
 pub(crate) mod hash;
 pub(crate) mod image;
+pub(crate) mod keys;
 pub(crate) mod ls;
 pub(crate) mod map;
 pub(crate) mod net;
@@ -18,4 +20,5 @@ pub(crate) mod report;
 pub(crate) mod stat;
 pub(crate) mod survey;
 pub(crate) mod triage;
+pub(crate) mod verify;
 pub(crate) mod welcome;

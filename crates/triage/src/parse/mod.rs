@@ -7,12 +7,14 @@ pub mod accounts;
 pub mod apk;
 pub mod bytes;
 pub mod cron;
-pub mod dpkg;
 pub mod git;
-pub mod initramfs;
 pub mod pacman;
 pub mod rpm;
 pub mod unit;
+
+// Both are also read where an installed system is verified, so they stand below.
+pub use archive::debian::database as dpkg;
+pub use evidence::initramfs;
 
 /// Lines with their number (from 1) and byte offset, without the line end.
 pub(crate) fn lines(raw: &[u8]) -> impl Iterator<Item = (usize, usize, &[u8])> {

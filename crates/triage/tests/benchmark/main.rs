@@ -7,6 +7,7 @@
 
 mod overlay;
 mod plants;
+#[path = "../../../../tests/support/debian_root.rs"]
 mod roots;
 
 use overlay::{Base, Overlay};
@@ -51,7 +52,7 @@ fn clean_roots_are_clean_and_each_technique_is_told_alone_and_with_all_others() 
     for suite in ["bookworm", "trixie"] {
         let Some(root) = roots::debian(suite) else { continue };
         was_made = true;
-        let base = Base::read(&root);
+        let base = Base::read(&root.root);
         let clean = triage::run(&Overlay::new(&base), &options(Digests::Compare));
         let above: Vec<_> = clean
             .findings
@@ -111,7 +112,7 @@ fn all_together(base: &Base, techniques: &[Technique], suite: &str) {
 #[test]
 fn who_when_and_what_are_told() {
     let Some(root) = roots::debian("bookworm") else { return };
-    let base = Base::read(&root);
+    let base = Base::read(&root.root);
     let run = |row: &str| {
         let mut fs = Overlay::new(&base);
         techniques().iter().find(|one| one.row == row).unwrap().plant(&mut fs);
@@ -137,7 +138,8 @@ fn who_when_and_what_are_told() {
 #[test]
 fn a_real_boot_image_is_read_whole() {
     let Some(root) = roots::debian("bookworm") else { return };
-    let mut boot = std::fs::read_dir(root.join("boot")).unwrap().map(|entry| entry.unwrap().path());
+    let mut boot =
+        std::fs::read_dir(root.root.join("boot")).unwrap().map(|entry| entry.unwrap().path());
     let is_image = |path: &std::path::PathBuf| path.to_str().unwrap().contains("initrd.img-");
     let image = boot.find(is_image).expect("the kernel's package made one");
     let Ok(out) = std::process::Command::new("bsdtar").arg("-tf").arg(&image).output() else {

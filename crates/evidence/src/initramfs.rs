@@ -4,7 +4,6 @@
 //! Everything is walked to the end of the file, because a segment behind the last one that was meant is where an intruder's
 //! would lie.
 
-use super::bytes::{Bytes, le32, size};
 use std::io::{BufRead, BufReader, Read};
 
 /// Unpacked bytes of one image at most.
@@ -15,6 +14,60 @@ const MAX_MEMBERS: usize = 500_000;
 const MAX_MEMBER_BYTES: u64 = 128 << 20;
 /// Largest block of the old form of LZ4 (lz4's `lz4io.c`).
 const LZ4_BLOCK_BYTES: usize = 8 << 20;
+
+/// Something that can be read anywhere: a slice in tests, a file of the examined root otherwise, so that a file of hundreds
+/// of megabytes need not be in memory.
+pub trait Bytes {
+    /// Its size in bytes.
+    fn size_bytes(&self) -> u64;
+
+    /// Reads at an offset; fewer bytes than asked at the end or where it cannot be read.
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> usize;
+
+    /// Exactly `length` bytes, or `None`.
+    fn exactly(&self, offset_bytes: u64, length: usize) -> Option<Vec<u8>> {
+        let end = offset_bytes.checked_add(u64::try_from(length).ok()?)?;
+        if end > self.size_bytes() {
+            return None;
+        }
+        let mut out = vec![0; length];
+        (self.read_at(offset_bytes, &mut out) == length).then_some(out)
+    }
+}
+
+impl Bytes for [u8] {
+    fn size_bytes(&self) -> u64 {
+        u64::try_from(self.len()).unwrap_or(u64::MAX)
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> usize {
+        let rest = usize::try_from(offset_bytes).ok().and_then(|at| self.get(at..)).unwrap_or(&[]);
+        let count = rest.len().min(buf.len());
+        if let (Some(to), Some(from)) = (buf.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        count
+    }
+}
+
+impl Bytes for &[u8] {
+    fn size_bytes(&self) -> u64 {
+        (**self).size_bytes()
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> usize {
+        (**self).read_at(offset_bytes, buf)
+    }
+}
+
+/// A length from a file as one of memory.
+fn size(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn le32(raw: &[u8], at: usize) -> Option<u32> {
+    raw.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
 
 /// A member of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]

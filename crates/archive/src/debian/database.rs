@@ -1,8 +1,8 @@
 //! The package database of Debian and its kin: which package owns which path, and the MD5 it had when it was unpacked.
 //!
-//! It lies on the suspect disk and vouches for itself, so it can show a change but never prove that there was none.
+//! It lies on the suspect disk and vouches for itself, so it can show a change but never prove that there was none. A line that
+//! makes no sense is passed over, as `dpkg` does: this is not the strict reader of signed indices ([`crate::deb822`]).
 
-use super::{lines, words};
 use std::collections::HashMap;
 
 /// One paragraph of the status file.
@@ -12,6 +12,8 @@ pub struct Package {
     pub name: Vec<u8>,
     /// Version, raw.
     pub version: Vec<u8>,
+    /// Architecture, raw; `all` for packages that have none.
+    pub architecture: Vec<u8>,
     /// Whether its files are on the disk.
     pub is_unpacked: bool,
     /// Configuration files with the MD5 they were delivered with, in hexadecimal.
@@ -24,7 +26,7 @@ pub fn parse_status(raw: &[u8]) -> Vec<Package> {
     let mut out = Vec::new();
     let mut package = Package::default();
     let mut in_conffiles = false;
-    for (_, _, line) in lines(raw).chain(std::iter::once((0, 0, &b""[..]))) {
+    for line in lines(raw).chain(std::iter::once(&b""[..])) {
         if line.is_empty() {
             let done = std::mem::take(&mut package);
             if !done.name.is_empty() {
@@ -44,6 +46,7 @@ pub fn parse_status(raw: &[u8]) -> Vec<Package> {
             match key {
                 b"Package" => package.name = value.to_vec(),
                 b"Version" => package.version = value.to_vec(),
+                b"Architecture" => package.architecture = value.to_vec(),
                 b"Status" => {
                     package.is_unpacked = !matches!(
                         value.rsplit(|b| *b == b' ').next(),
@@ -60,7 +63,7 @@ pub fn parse_status(raw: &[u8]) -> Vec<Package> {
 /// The lines of a `.md5sums` file: path (made absolute) and digest in hexadecimal.
 #[must_use]
 pub fn parse_md5sums(raw: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let pairs = lines(raw).filter_map(|(_, _, line)| {
+    let pairs = lines(raw).filter_map(|line| {
         let digest = line.get(..32).filter(|digest| digest.iter().all(u8::is_ascii_hexdigit))?;
         let path = line.get(34..).filter(|path| !path.is_empty())?;
         Some(([b"/", path].concat(), digest.to_vec()))
@@ -71,11 +74,20 @@ pub fn parse_md5sums(raw: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 /// Diverted path to the path it went to and the package that diverted it: three lines for each.
 #[must_use]
 pub fn parse_diversions(raw: &[u8]) -> HashMap<Vec<u8>, (Vec<u8>, Vec<u8>)> {
-    let all: Vec<&[u8]> =
-        lines(raw).map(|(_, _, line)| line).filter(|line| !line.is_empty()).collect();
+    let all: Vec<&[u8]> = lines(raw).filter(|line| !line.is_empty()).collect();
     all.as_chunks::<3>()
         .0
         .iter()
         .map(|[from, to, by]| (from.to_vec(), (to.to_vec(), by.to_vec())))
         .collect()
+}
+
+/// Lines without their end.
+fn lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    raw.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Words between blanks.
+fn words(line: &[u8]) -> Vec<&[u8]> {
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect()
 }

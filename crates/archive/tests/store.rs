@@ -1,0 +1,255 @@
+//! A whole archive from the vendor's files: what is taken in, what is refused, and what a change of one byte comes to.
+//!
+//! The vendor is made here: keys and signatures by `gpg`, packages by `dpkg-deb`. Vouched for by `minisign` (our signature) and
+//! `sha256sum` (a listing); that `gpgv` accepts and refuses the same releases is in `signatures`.
+
+#[path = "../../../tests/support/debian_vendor.rs"]
+mod debian_vendor;
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use archive::Error;
+use archive::seal::TrustedKey;
+use archive::store::{Archive, Depth, ItemKind, NewMirror, Sealed, Source, Want};
+use debian_vendor::Vendor;
+use support::run;
+
+/// 2024-01-01.
+const MADE: u64 = 1_704_067_200;
+const DAY: u64 = 86_400;
+
+/// Adds everything to an archive, as it was fetched at this time.
+fn add(
+    vendor: &Vendor,
+    archive: &Archive,
+    captured_seconds: u64,
+) -> archive::Result<archive::store::Added> {
+    let wanted: BTreeSet<Want> = [
+        Want::Newest("tool".to_owned()),
+        Want::Exactly("lib".to_owned(), "2:3~4-5".to_owned(), "amd64".to_owned()),
+        Want::Newest("stranger".to_owned()),
+    ]
+    .into();
+    archive.add_mirror(&NewMirror {
+        name: "test",
+        suites: &["stable".to_owned()],
+        components: &["main".to_owned()],
+        architecture: "amd64",
+        source: Source::Tree(vendor.path("mirror")),
+        package_folders: &[],
+        keyring: &fs::read(vendor.path("ring")).unwrap(),
+        wanted: &wanted,
+        captured_seconds,
+    })
+}
+
+/// A key of ours.
+struct Own {
+    pair: minisign::KeyPair,
+    key: TrustedKey,
+}
+
+impl Own {
+    fn new() -> Self {
+        let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        let key = TrustedKey::parse("own", &pair.pk.to_base64()).unwrap();
+        Self { pair, key }
+    }
+
+    fn sign(&self, archive: &Archive) -> archive::store::Statement {
+        archive
+            .sign(&self.key, MADE + DAY, |bytes, comment| {
+                minisign::sign(None, &self.pair.sk, Cursor::new(bytes), Some(comment), None)
+                    .map(minisign::SignatureBox::into_string)
+                    .map_err(|error| error.to_string())
+            })
+            .unwrap()
+    }
+}
+
+fn whole(folder: &Path, vendor: &Vendor, own: &Own) -> Archive {
+    let archive = Archive::init(folder, "team").unwrap();
+    let added = add(vendor, &archive, MADE + DAY).unwrap();
+    assert_eq!(added.packages, 2);
+    assert_eq!(added.foreign, [Want::Newest("stranger".to_owned())]);
+    let made = archive.catalogue(&mut |_| {}).unwrap();
+    assert_eq!(made.packages, 2);
+    assert_eq!(own.sign(&archive).version, 1);
+    archive
+}
+
+#[test]
+fn an_archive_holds_together() {
+    let Some(vendor) = Vendor::new() else { return };
+    let (folder, own) = (tempfile::tempdir().unwrap(), Own::new());
+    let archive = whole(folder.path(), &vendor, &own);
+    let sealed = Sealed::open(folder.path(), &own.key, 1).unwrap();
+    let checked = sealed.check(Depth::Listings, &mut |_| {});
+    assert!(checked.problems.is_empty(), "{:?}", checked.problems);
+    assert_eq!(checked.packages, 2);
+
+    // Byte for byte what the vendor serves.
+    for name in
+        ["dists/stable/InRelease", "dists/stable/main/binary-amd64/Packages", "pool/tool.deb"]
+    {
+        let kept = fs::read(folder.path().join("debian/test").join(name)).unwrap();
+        assert_eq!(kept, fs::read(vendor.path("mirror").join(name)).unwrap(), "{name}");
+    }
+    let list = folder.path().join("archive.json");
+    let key = own.pair.pk.to_base64();
+    if let Some(output) = run("minisign", &["-V", "-P", &key, "-m", list.to_str().unwrap()]) {
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && told.contains("archive team version 1"), "{told}");
+    }
+
+    let catalogue = sealed.catalogue().unwrap();
+    let row = catalogue.find("tool", "1.0-1", "amd64").unwrap();
+    let listing = catalogue.listing(row).unwrap();
+    let tool = listing.items.iter().find(|item| item.path == b"/usr/bin/tool").unwrap();
+    assert_eq!((tool.mode, tool.uid, tool.gid), (0o755, 0, 0));
+    let ItemKind::File { sha256, .. } = &tool.kind else { panic!("{tool:?}") };
+    fs::write(vendor.path("same"), "#!/bin/sh\necho tool\n").unwrap();
+    let output = run("sha256sum", &[vendor.path("same").to_str().unwrap()]).unwrap();
+    assert!(output.stdout.starts_with(sha256.to_hex().as_bytes()));
+    let is_conffile = |item: &&archive::store::Item| item.is_conffile;
+    let conffiles: Vec<_> = listing.items.iter().filter(is_conffile).collect();
+    assert!(conffiles.len() == 1 && conffiles[0].path == b"/etc/tool", "{conffiles:?}");
+    assert!(listing.items.iter().any(|item| item.path == b"/var/lib/dpkg/info/tool.postinst"));
+    assert_eq!(own.sign(&archive).version, 2);
+}
+
+#[test]
+fn one_byte_at_each_link_is_told_with_the_link() {
+    let Some(vendor) = Vendor::new() else { return };
+    let (folder, own) = (tempfile::tempdir().unwrap(), Own::new());
+    whole(folder.path(), &vendor, &own);
+    let sealed = Sealed::open(folder.path(), &own.key, 0).unwrap();
+    let listing = sealed.catalogue().unwrap().rows()[0].listing_name();
+    for name in [
+        "keyrings/test.pgp",
+        "debian/test/dists/stable/InRelease",
+        "debian/test/dists/stable/main/binary-amd64/Packages",
+        "debian/test/mirror.json",
+        "debian/test/pool/tool.deb",
+        "catalogue/index.tsv",
+        &listing,
+    ] {
+        let path = folder.path().join(name);
+        let right = fs::read(&path).unwrap();
+        let mut bent = right.clone();
+        let middle = bent.len() / 2;
+        bent[middle] ^= 1;
+        for wrong in [&bent[..], &right[..right.len() - 1]] {
+            fs::write(&path, wrong).unwrap();
+            let problems = sealed.check(Depth::Files, &mut |_| {}).problems;
+            let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            assert!(told.iter().any(|one| one.contains(name)), "{name}: {told:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        let problems = sealed.check(Depth::Files, &mut |_| {}).problems;
+        let is_missing =
+            |one: &Error| matches!(one, Error::Missing { name: own, .. } if own == name);
+        assert!(problems.iter().any(is_missing), "{name}: {problems:?}");
+        fs::write(&path, right).unwrap();
+    }
+    // A package nobody listed, and a file nobody signed.
+    for name in ["debian/test/pool/rogue.deb", "golden/rogue.jsonl.gz", "note"] {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "x").unwrap();
+        let problems = sealed.check(Depth::Files, &mut |_| {}).problems;
+        assert!(
+            matches!(&problems[..], [Error::Unlisted { name: own }] if own == name),
+            "{problems:?}"
+        );
+        fs::remove_file(path).unwrap();
+    }
+    assert!(sealed.check(Depth::Listings, &mut |_| {}).problems.is_empty());
+}
+
+#[test]
+fn our_list_is_refused_unsigned_bent_by_another_key_and_older_than_seen() {
+    let Some(vendor) = Vendor::new() else { return };
+    let (folder, own, other) = (tempfile::tempdir().unwrap(), Own::new(), Own::new());
+    let archive = whole(folder.path(), &vendor, &own);
+    let told =
+        |key: &TrustedKey, least| Sealed::open(folder.path(), key, least).unwrap_err().to_string();
+    assert!(told(&other.key, 0).contains("signed by another key"), "{}", told(&other.key, 0));
+    let older = (
+        fs::read(folder.path().join("archive.json")).unwrap(),
+        fs::read(folder.path().join("archive.json.minisig")).unwrap(),
+    );
+    own.sign(&archive);
+    assert!(Sealed::open(folder.path(), &own.key, 2).is_ok());
+    // Yesterday's list with yesterday's signature is sound, and refused.
+    fs::write(folder.path().join("archive.json"), &older.0).unwrap();
+    assert!(told(&own.key, 2).contains("archive.json is not signed"), "{}", told(&own.key, 2));
+    fs::write(folder.path().join("archive.json.minisig"), &older.1).unwrap();
+    assert!(Sealed::open(folder.path(), &own.key, 1).is_ok());
+    assert!(
+        told(&own.key, 2).contains("version 1, but version 2 was seen"),
+        "{}",
+        told(&own.key, 2)
+    );
+    let mut bent = older.0.clone();
+    let at = bent.len() / 2;
+    bent[at] ^= 1;
+    fs::write(folder.path().join("archive.json"), &bent).unwrap();
+    assert!(told(&own.key, 0).contains("does not match"), "{}", told(&own.key, 0));
+    fs::remove_file(folder.path().join("archive.json.minisig")).unwrap();
+    assert!(told(&own.key, 0).contains("there is no archive.json.minisig"));
+}
+
+#[test]
+fn what_a_mirror_must_not_be() {
+    let Some(vendor) = Vendor::new() else { return };
+    let fresh = || {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = Archive::init(folder.path(), "team").unwrap();
+        (folder, archive)
+    };
+    let told = |vendor: &Vendor| {
+        let (folder, archive) = fresh();
+        let error = add(vendor, &archive, MADE + DAY).unwrap_err();
+        assert!(!folder.path().join("debian/test/mirror.json").exists());
+        error.to_string()
+    };
+    // Past its end when it was fetched.
+    let (_folder, archive) = fresh();
+    let late = add(&vendor, &archive, MADE + 200 * DAY).unwrap_err().to_string();
+    assert!(late.contains("InRelease") && late.contains("past its end"), "{late}");
+    // By a key that is not pinned; unsigned; with weak digests only.
+    vendor.publish("other", "Mon, 01 Jan 2024 00:00:00 UTC", "SHA256");
+    assert!(told(&vendor).contains("that key is not in test"), "{}", told(&vendor));
+    fs::copy(vendor.path("Release"), vendor.path("mirror/dists/stable/InRelease")).unwrap();
+    assert!(told(&vendor).contains("is not signed"), "{}", told(&vendor));
+    vendor.publish("vendor", "Mon, 01 Jan 2024 00:00:00 UTC", "SHA1");
+    assert!(told(&vendor).contains("no SHA-256: SHA1 alone"), "{}", told(&vendor));
+    vendor.publish("vendor", "Mon, 01 Jan 2024 00:00:00 UTC", "SHA256");
+    // One byte of each, and each cut away.
+    for name in
+        ["dists/stable/InRelease", "dists/stable/main/binary-amd64/Packages", "pool/tool.deb"]
+    {
+        let path = vendor.path("mirror").join(name);
+        let right = fs::read(&path).unwrap();
+        let mut bent = right.clone();
+        bent[right.len() / 4] ^= 1;
+        fs::write(&path, bent).unwrap();
+        let last = name.rsplit('/').next().unwrap();
+        assert!(told(&vendor).contains(last), "{name}: {}", told(&vendor));
+        fs::remove_file(&path).unwrap();
+        let missing = told(&vendor);
+        assert!(missing.contains(last) && missing.contains("cut short"), "{name}: {missing}");
+        fs::write(&path, right).unwrap();
+    }
+    // An older state of the same suite, soundly signed.
+    let (_folder, archive) = fresh();
+    add(&vendor, &archive, MADE + DAY).unwrap();
+    vendor.publish("vendor", "Sun, 31 Dec 2023 00:00:00 UTC", "SHA256");
+    let older = add(&vendor, &archive, MADE + DAY).unwrap_err();
+    assert!(matches!(older, Error::Rollback { .. }), "{older}");
+}

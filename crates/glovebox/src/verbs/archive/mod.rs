@@ -1,0 +1,59 @@
+//! `glovebox archive`: what vendors signed, gathered on the desk for the day it is needed.
+
+mod add_mirror;
+mod catalogue;
+mod golden;
+mod init;
+mod list;
+mod sign;
+pub(crate) mod trust;
+mod verify;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Keep what vendors signed, with a signed list of every file in it
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Make an empty archive in a folder
+    Init(init::Args),
+    /// Add packages of a Debian mirror, each checked up to a pinned key
+    AddMirror(add_mirror::Args),
+    /// List every file in every package of the archive
+    Catalogue(catalogue::Args),
+    /// Keep the manifest of a fresh install, to tell its files from others
+    AddGolden(golden::Args),
+    /// Sign the list of everything in the archive; its version grows
+    Sign(sign::Args),
+    /// Check the whole archive: our list and the vendors' signatures
+    Verify(verify::Args),
+    /// List the packages of the archive
+    List(list::Args),
+    /// Show how old the archive and its mirrors are
+    Age(list::AgeArgs),
+}
+
+impl Args {
+    /// Runs the chosen part.
+    ///
+    /// # Errors
+    /// If it cannot be done or is refused.
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        match &self.what {
+            What::Init(args) => args.run(),
+            What::AddMirror(args) => args.run(),
+            What::Catalogue(args) => args.run(),
+            What::AddGolden(args) => args.run(),
+            What::Sign(args) => args.run(),
+            What::Verify(args) => args.run(),
+            What::List(args) => args.run(),
+            What::Age(args) => args.run(),
+        }
+    }
+}

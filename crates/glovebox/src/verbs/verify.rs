@@ -1,0 +1,303 @@
+//! `glovebox verify`: an installed system compared with a signed archive.
+
+use std::path::PathBuf;
+
+use archive::store::{Catalogue, Listing, Sealed};
+use casebook::{Item, Outcome, OutcomeKind};
+use evidence::fs::tree::Limits;
+use evidence::fs::{FileSystem, MountTree};
+use guard::Guard;
+use serde::Serialize;
+use serde_json::json;
+use verify::{Finding, Options, Report, Severity, Standing};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::opened::{Opened, Reading};
+use crate::output::{Colour, Format, paint, size};
+use crate::recording::{Recording, recorded};
+use crate::session::Chosen;
+use crate::target;
+use crate::verbs::archive::trust::Trust;
+
+/// Compare an installed system with what its vendor signed
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The disk, such as sda, an image or a folder; with a volume only that
+    #[arg(value_name = "ADDRESS")]
+    source: String,
+    /// The archive's folder
+    #[arg(long, value_name = "FOLDER")]
+    archive: PathBuf,
+    /// A manifest of a fresh install in the archive
+    #[arg(long, value_name = "NAME")]
+    golden: Option<String>,
+    /// Also list every file that is explained, and by what
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    trust: Trust,
+    #[command(flatten)]
+    reading: Reading,
+    #[command(flatten)]
+    chosen: Chosen,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// What one tree is compared with.
+struct Against {
+    sealed: Sealed,
+    catalogue: Catalogue,
+    golden: Option<Listing>,
+}
+
+/// The report on one tree.
+struct Examined {
+    address: String,
+    report: Report,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    /// Where its tree is addressed.
+    address: &'a str,
+    #[serde(flatten)]
+    finding: &'a Finding,
+}
+
+#[derive(Serialize)]
+struct ExplainedLine<'a> {
+    address: &'a str,
+    #[serde(flatten)]
+    explained: &'a verify::Explained,
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    /// Where its tree is addressed.
+    address: &'a str,
+    archive: String,
+    archive_version: u64,
+    golden: &'a Option<String>,
+    system: &'a Option<evidence::os::InstalledSystem>,
+    packages: usize,
+    packages_listed: usize,
+    findings: usize,
+    coverage: &'a verify::Coverage,
+    problems: &'a [evidence::Problem],
+}
+
+impl Args {
+    /// Compares.
+    ///
+    /// # Errors
+    /// If the archive is refused, the source cannot be opened or there is no system on it.
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        let arguments = json!({
+            "source": self.source,
+            "archive": self.archive,
+            "golden": self.golden,
+            "view": self.reading.view(),
+        });
+        recorded(&self.chosen, "verify", &arguments, |guard, act| self.verify(guard, act))
+    }
+
+    fn verify(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
+        // The archive first: a refused one says so before hours of reading.
+        let sealed = self.trust.open(&self.archive)?;
+        let golden = match &self.golden {
+            Some(name) => Some(sealed.golden(name).map_err(|error| {
+                let known: Vec<&str> = sealed.goldens().collect();
+                Failure::from(error).hint(format!("manifests in it: {}", known.join(" ")))
+            })?),
+            None => None,
+        };
+        let catalogue = sealed.catalogue()?;
+        let against = Against { sealed, catalogue, golden };
+        let address = target::address(&self.source);
+        let opened = self.reading.open(&address, guard)?;
+        act.inputs(opened.inputs(guard, &[]));
+        act.inputs(vec![input(&against.sealed)]);
+        let examined = self.examine(&opened, &address, &against)?;
+        if act.is_on() {
+            record(act, &opened, &examined)?;
+        }
+        for one in &examined {
+            self.show(one, &against.sealed)?;
+        }
+        let adverse = examined.iter().any(|one| !one.report.findings.is_empty());
+        let partial = opened.stack.problems().next().is_some()
+            || examined.iter().any(|one| !one.report.problems.is_empty());
+        Ok(match (adverse, partial) {
+            (true, _) => Exit::Findings,
+            (false, true) => Exit::Partial,
+            (false, false) => Exit::Clean,
+        })
+    }
+
+    fn examine(
+        &self,
+        opened: &Opened,
+        address: &evidence::address::Address,
+        against: &Against,
+    ) -> Result<Vec<Examined>, Failure> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let run = |fs: &dyn FileSystem, unreached: Vec<String>, address: String| {
+            let options = Options {
+                golden: against.golden.as_ref(),
+                limits: Limits::default(),
+                threads,
+                unreached,
+            };
+            let report = verify::run(fs, &against.catalogue, &options).map_err(|error| {
+                Failure::from(error).while_doing(format!("comparing {address}"))
+            })?;
+            Ok::<_, Failure>(Examined { address, report })
+        };
+        if address.label.is_some() || address.object.is_some() {
+            let found = opened.tree(address)?.find(address.object.as_ref())?;
+            let below = MountTree::new(std::sync::Arc::clone(&found.tree.fs), found.node);
+            return Ok(vec![run(&below, Vec::new(), found.tree.address)?]);
+        }
+        let mut examined = Vec::new();
+        for system in opened.systems() {
+            let missing = |one: &evidence::system::Unreached| format!("{} ({})", one.path, one.why);
+            let unreached = system.unreached.iter().map(missing).collect();
+            let address = format!("{}:{}", opened.name, system.name);
+            examined.push(run(&*system.tree, unreached, address)?);
+        }
+        if examined.is_empty() {
+            let mut failure = Failure::new(format!(
+                "no installed system that can be read was found on {}",
+                opened.name
+            ));
+            for (address, problem) in opened.stack.problems() {
+                failure = failure.hint(format!("problem on {address}: {problem}"));
+            }
+            return Err(failure.hint(format!("glovebox ls {}", opened.name)));
+        }
+        Ok(examined)
+    }
+
+    fn show(&self, one: &Examined, sealed: &Sealed) -> Result<(), Failure> {
+        let report = &one.report;
+        let summary = Summary {
+            address: &one.address,
+            archive: sealed.statement().name.clone(),
+            archive_version: sealed.statement().version,
+            golden: &self.golden,
+            system: &report.system,
+            packages: report.packages.len(),
+            packages_listed: report.of_standing(Standing::Listed).count(),
+            findings: report.findings.len(),
+            coverage: &report.coverage,
+            problems: &report.problems,
+        };
+        self.format.record("verify", &summary, || summary_text(&summary, report))?;
+        for finding in &report.findings {
+            let line = Line { address: &one.address, finding };
+            self.format.record("finding", &line, || finding_text(finding))?;
+        }
+        if self.all {
+            for explained in &report.explained {
+                let line = ExplainedLine { address: &one.address, explained };
+                self.format.record("explained", &line, || {
+                    format!("{:<14} {}", explained.class.word(), explained.path)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The archive as the act lists it.
+fn input(sealed: &Sealed) -> Item {
+    let statement = sealed.statement();
+    Item {
+        name: format!("archive {}", statement.name),
+        size_bytes: None,
+        digests: hashing::Digests::default(),
+        facts: json!({ "version": statement.version, "signed_seconds": statement.signed_seconds }),
+    }
+}
+
+/// Puts the reports into an exhibit of the act.
+fn record(act: &Recording, opened: &Opened, examined: &[Examined]) -> Result<(), Failure> {
+    let exhibit = act.new_exhibit(&format!("verify-{}", opened.name))?;
+    let mut lines = Vec::new();
+    for one in examined {
+        serde_json::to_writer(
+            &mut lines,
+            &json!({ "address": one.address, "report": one.report }),
+        )?;
+        lines.push(b'\n');
+    }
+    act.output(exhibit.add_file("verify.jsonl", &lines)?);
+    let problems = || examined.iter().flat_map(|one| &one.report.problems);
+    problems().for_each(|problem| act.problem(problem));
+    let findings: usize = examined.iter().map(|one| one.report.findings.len()).sum();
+    let kind = if problems().next().is_none() { OutcomeKind::Done } else { OutcomeKind::Partial };
+    act.concludes(Outcome::new(kind, format!("{findings} deviations")));
+    Ok(())
+}
+
+fn finding_text(finding: &Finding) -> String {
+    let (word, colour) = match finding.severity {
+        Severity::Critical => ("CRITICAL", Colour::Red),
+        Severity::High => ("HIGH", Colour::Red),
+        Severity::Medium => ("MEDIUM", Colour::Yellow),
+        Severity::Low => ("LOW", Colour::Bold),
+    };
+    let mut text = format!(
+        "{} {}  {}\n    {}",
+        paint(&format!("{word:<8}"), colour),
+        finding.rule,
+        finding.title,
+        finding.path
+    );
+    if let Some(package) = &finding.package {
+        text.push_str(&format!("\n    of {package}"));
+    }
+    for (name, value) in [("expected", &finding.expected), ("found   ", &finding.found)] {
+        if !value.is_empty() {
+            text.push_str(&format!("\n    {name} {value}"));
+        }
+    }
+    text
+}
+
+fn summary_text(summary: &Summary<'_>, report: &Report) -> String {
+    let count = |severity| report.findings.iter().filter(|one| one.severity == severity).count();
+    let coverage = summary.coverage;
+    let mut text = format!(
+        "{}: {} critical, {} high, {} medium, {} low deviations",
+        summary.address,
+        count(Severity::Critical),
+        count(Severity::High),
+        count(Severity::Medium),
+        count(Severity::Low),
+    );
+    text.push_str(&format!(
+        "\n{} of {} packages in the catalogue; {} packaged objects compared, {} files and {} hashed",
+        summary.packages_listed,
+        summary.packages,
+        coverage.packaged,
+        coverage.files_hashed,
+        size(coverage.bytes_hashed)
+    ));
+    let explained: Vec<String> =
+        coverage.explained.iter().map(|(class, count)| format!("{count} {class}")).collect();
+    text.push_str(&format!(
+        "\nin no package: {} unexplained; explained: {}",
+        coverage.unexplained,
+        explained.join(", ")
+    ));
+    for (what, count) in &coverage.not_judged {
+        text.push_str(&format!("\nnot judged: {count} {what}"));
+    }
+    for problem in summary.problems {
+        text.push_str(&paint(&format!("\nproblem: {problem}"), Colour::Yellow));
+    }
+    text
+}

@@ -1,0 +1,195 @@
+//! One comparison from beginning to end, and the one way to tell a deviation.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use archive::store::{Catalogue, Item};
+use evidence::{FileSystem, Place, Problem, ProblemKind, RawPath};
+use hashing::Algorithms;
+
+use crate::claims::Claims;
+use crate::inventory::Inventory;
+use crate::report::{Coverage, Explained, Finding, Report, Severity, Standing};
+use crate::{Error, Options, boot, compare, database, extra};
+
+/// Findings of one rule; beyond it only their number is told.
+const MAX_PER_RULE: usize = 2_000;
+
+/// A rule of the comparison.
+pub(crate) struct Rule {
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) severity: Severity,
+}
+
+/// One deviation as it is met.
+pub(crate) struct Deviation<'a> {
+    pub(crate) path: &'a [u8],
+    pub(crate) package: Option<String>,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) expected: String,
+    pub(crate) found: String,
+}
+
+impl<'a> Deviation<'a> {
+    pub(crate) fn at(path: &'a [u8]) -> Self {
+        let (expected, found) = (String::new(), String::new());
+        Self { path, package: None, severity: None, expected, found }
+    }
+
+    pub(crate) fn of(mut self, package: Option<String>) -> Self {
+        self.package = package;
+        self
+    }
+
+    pub(crate) fn severity(mut self, severity: Severity) -> Self {
+        self.severity = Some(severity);
+        self
+    }
+
+    pub(crate) fn instead(mut self, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        (self.expected, self.found) = (expected.into(), found.into());
+        self
+    }
+}
+
+pub(crate) struct Examination<'a> {
+    pub(crate) inventory: Inventory<'a>,
+    pub(crate) claims: Claims,
+    pub(crate) options: &'a Options<'a>,
+    /// The manifest of a fresh install, by canonical path.
+    pub(crate) golden: HashMap<Vec<u8>, &'a Item>,
+    pub(crate) coverage: Coverage,
+    pub(crate) explained: Vec<Explained>,
+    findings: RefCell<Vec<Finding>>,
+    per_rule: RefCell<BTreeMap<&'static str, usize>>,
+}
+
+pub(crate) fn examine(
+    fs: &dyn FileSystem,
+    catalogue: &Catalogue,
+    options: &Options<'_>,
+) -> Result<Report, Error> {
+    let inventory = Inventory::read(fs, options.limits);
+    let claims = Claims::read(&inventory, catalogue)?;
+    let golden = options.golden.iter().flat_map(|listing| &listing.items);
+    let golden = golden.map(|item| (inventory.canonical(&item.path), item)).collect();
+    let coverage = Coverage {
+        entries: inventory.entries.len(),
+        not_examined: options.unreached.clone(),
+        ..Coverage::default()
+    };
+    let mut examination = Examination {
+        inventory,
+        claims,
+        options,
+        golden,
+        coverage,
+        explained: Vec::new(),
+        findings: RefCell::default(),
+        per_rule: RefCell::default(),
+    };
+    examination.packages();
+    compare::apply(&mut examination);
+    database::apply(&mut examination);
+    extra::apply(&mut examination);
+    boot::apply(&mut examination);
+    Ok(examination.finish(fs))
+}
+
+impl Examination<'_> {
+    /// Packages the archive knows nothing of: none of their files can be judged.
+    fn packages(&mut self) {
+        const FOREIGN: Rule = Rule {
+            id: "GBV-0601",
+            title: "A package is in no signed index of the archive",
+            severity: Severity::High,
+        };
+        const OTHER: Rule = Rule {
+            id: "GBV-0602",
+            title: "A package has a version that the archive does not hold",
+            severity: Severity::Medium,
+        };
+        for package in &self.claims.packages {
+            let rule = match package.standing {
+                Standing::Listed => continue,
+                Standing::Foreign => &FOREIGN,
+                Standing::OtherVersion => &OTHER,
+            };
+            let name = format!("{} {} {}", package.name, package.version, package.architecture);
+            let deviation = Deviation::at(b"/var/lib/dpkg/status").of(Some(name.clone()));
+            self.tell(rule, deviation.instead("a version in the signed catalogue", name));
+            let entry = self.coverage.not_judged.entry("packages not in the catalogue".to_owned());
+            let count = entry.or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn not_judged(&mut self, what: &str) {
+        let count = self.coverage.not_judged.entry(what.to_owned()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(crate) fn tell(&self, rule: &Rule, deviation: Deviation<'_>) {
+        let mut per_rule = self.per_rule.borrow_mut();
+        let count = per_rule.entry(rule.id).or_default();
+        *count = count.saturating_add(1);
+        if *count > MAX_PER_RULE {
+            return;
+        }
+        let path = RawPath(deviation.path.to_vec());
+        let is_plain = path.to_string().as_bytes() == deviation.path;
+        let path_hex =
+            (!is_plain).then(|| deviation.path.iter().map(|byte| format!("{byte:02x}")).collect());
+        let key =
+            [rule.id.as_bytes(), b"\0", deviation.path, b"\0", deviation.found.as_bytes()].concat();
+        let mut finding_id = hashing::digest_bytes(&key, &Algorithms::sha256()).sha256_hex();
+        finding_id.truncate(16);
+        self.findings.borrow_mut().push(Finding {
+            finding_id,
+            rule: rule.id,
+            title: rule.title,
+            severity: deviation.severity.unwrap_or(rule.severity),
+            path,
+            path_hex,
+            package: deviation.package,
+            expected: deviation.expected,
+            found: deviation.found,
+        });
+    }
+
+    fn finish(self, fs: &dyn FileSystem) -> Report {
+        for (rule, count) in self.per_rule.borrow().iter() {
+            if *count > MAX_PER_RULE {
+                let text = format!("rule {rule} met {count} files; {MAX_PER_RULE} are listed");
+                self.inventory.problem(Problem::new(ProblemKind::Refused, Place::Source, text));
+            }
+        }
+        for missing in &self.coverage.not_examined {
+            let place = Place::Path(missing.as_str().into());
+            let text = format!("{missing} was not examined");
+            self.inventory.problem(Problem::new(ProblemKind::Refused, place, text));
+        }
+        let mut findings = self.findings.into_inner();
+        findings.sort_by(|a, b| {
+            (a.severity, a.rule, &a.path, &a.found).cmp(&(b.severity, b.rule, &b.path, &b.found))
+        });
+        findings.dedup();
+        let mut coverage = self.coverage;
+        for one in &self.explained {
+            let count = coverage.explained.entry(one.class.word().to_owned()).or_default();
+            *count = count.saturating_add(1);
+        }
+        let mut problems = self.inventory.problems.take();
+        problems.sort();
+        problems.dedup();
+        Report {
+            system: evidence::os::find(fs),
+            packages: self.claims.packages,
+            findings,
+            explained: self.explained,
+            problems,
+            coverage,
+        }
+    }
+}
