@@ -246,6 +246,12 @@ fn what_a_mirror_must_not_be() {
         assert!(missing.contains(last) && missing.contains("cut short"), "{name}: {missing}");
         fs::write(&path, right).unwrap();
     }
+    // A state that no longer lists a package that is kept.
+    let (folder, archive) = fresh();
+    add(&vendor, &archive, MADE + DAY).unwrap();
+    fs::write(folder.path().join("debian/test/pool/tool0.deb"), "old").unwrap();
+    let newer = add(&vendor, &archive, MADE + DAY).unwrap_err().to_string();
+    assert!(newer.contains("no longer lists debian/test/pool/tool0.deb"), "{newer}");
     // An older state of the same suite, soundly signed.
     let (_folder, archive) = fresh();
     add(&vendor, &archive, MADE + DAY).unwrap();

@@ -186,13 +186,32 @@ impl Archive {
             captured_seconds: new.captured_seconds,
             suites: Vec::new(),
         };
+        let pool = format!("debian/{}/pool/", new.name);
+        let kept: Vec<String> =
+            files::all(&self.dir)?.into_iter().filter(|name| name.starts_with(&pool)).collect();
+        let mut names: BTreeSet<&str> =
+            kept.iter().filter_map(|name| super::catalogue::package_name(name)).collect();
+        names.extend(new.wanted.iter().map(|want| match want {
+            Want::Newest(name) | Want::Exactly(name, _, _) => name.as_str(),
+        }));
         let mut writes = vec![(mirror.keyring.clone(), new.keyring.to_vec())];
         let mut packages = Vec::new();
         for suite in new.suites {
-            let read = self.read_suite(new, &ring, suite, before.as_ref())?;
+            let read = read_suite(new, &ring, suite, before.as_ref(), &names)?;
             mirror.suites.push(read.suite);
             writes.extend(read.files);
             packages.extend(read.packages);
+        }
+        // What is kept must stay vouched for: a newer state no longer lists what it replaced.
+        let listed: BTreeSet<String> = packages
+            .iter()
+            .map(|package| Place::new(new.name, package).as_str().to_owned())
+            .collect();
+        if let Some(name) = kept.iter().find(|name| !listed.contains(*name)) {
+            return Err(Error::Refused(format!(
+                "this state of {} no longer lists {name}: add it under another name",
+                new.name
+            )));
         }
         let (chosen, foreign) = choose(new.wanted, &packages);
         let store = Packages::new(new)?;
@@ -208,56 +227,6 @@ impl Archive {
             .map_err(|error| Error::malformed(&description, "writing", error.to_string()))?;
         files::write(&self.path(&description), &text)?;
         Ok(Added { mirror, packages: chosen.len(), bytes, foreign })
-    }
-
-    fn read_suite(
-        &self,
-        new: &NewMirror<'_>,
-        ring: &Keyring,
-        suite: &str,
-        before: Option<&Mirror>,
-    ) -> Result<ReadSuite> {
-        let name = format!("dists/{suite}/InRelease");
-        let bytes = new.source.read(&name)?;
-        let signed = ring.verify_cleartext(&name, &bytes, new.captured_seconds)?;
-        let release = Release::parse(&name, &signed)?;
-        let kept = before.and_then(|one| one.suites.iter().find(|kept| kept.suite == suite));
-        if let Some(kept) = kept.filter(|kept| kept.date_seconds > release.date_seconds) {
-            return Err(Error::Rollback {
-                what: name,
-                found: format!("dated {}", rfc3339(release.date_seconds)),
-                seen: format!("one dated {}", rfc3339(kept.date_seconds)),
-            });
-        }
-        let names: BTreeSet<&str> = new
-            .wanted
-            .iter()
-            .map(|want| match want {
-                Want::Newest(name) | Want::Exactly(name, _, _) => name.as_str(),
-            })
-            .collect();
-        let own = |file: &str| format!("debian/{}/dists/{suite}/{file}", new.name);
-        let mut read = ReadSuite {
-            suite: Suite {
-                suite: suite.to_owned(),
-                date_seconds: release.date_seconds,
-                valid_until_seconds: release.valid_until_seconds,
-                indices: Vec::new(),
-                signers: release.signers().iter().map(|one| one.certificate.clone()).collect(),
-            },
-            files: vec![(own("InRelease"), bytes)],
-            packages: Vec::new(),
-        };
-        for component in new.components {
-            let stem = format!("{component}/binary-{}/Packages", new.architecture);
-            let (listed, bytes) = new.source.index(suite, &release, &stem)?;
-            read.packages.extend(read_index_of(&listed, bytes.as_slice(), |package| {
-                names.contains(package)
-            })?);
-            read.suite.indices.push(listed.name().to_owned());
-            read.files.push((own(listed.name()), bytes));
-        }
-        Ok(read)
     }
 
     fn add_package(&self, mirror: &str, package: &Package, store: &Packages<'_>) -> Result<()> {
@@ -281,6 +250,49 @@ impl Archive {
                 .map_err(std::io::Error::other)
         })
     }
+}
+
+/// Reads one suite; of its packages those with these names.
+fn read_suite(
+    new: &NewMirror<'_>,
+    ring: &Keyring,
+    suite: &str,
+    before: Option<&Mirror>,
+    names: &BTreeSet<&str>,
+) -> Result<ReadSuite> {
+    let name = format!("dists/{suite}/InRelease");
+    let bytes = new.source.read(&name)?;
+    let signed = ring.verify_cleartext(&name, &bytes, new.captured_seconds)?;
+    let release = Release::parse(&name, &signed)?;
+    let kept = before.and_then(|one| one.suites.iter().find(|kept| kept.suite == suite));
+    if let Some(kept) = kept.filter(|kept| kept.date_seconds > release.date_seconds) {
+        return Err(Error::Rollback {
+            what: name,
+            found: format!("dated {}", rfc3339(release.date_seconds)),
+            seen: format!("one dated {}", rfc3339(kept.date_seconds)),
+        });
+    }
+    let own = |file: &str| format!("debian/{}/dists/{suite}/{file}", new.name);
+    let mut read = ReadSuite {
+        suite: Suite {
+            suite: suite.to_owned(),
+            date_seconds: release.date_seconds,
+            valid_until_seconds: release.valid_until_seconds,
+            indices: Vec::new(),
+            signers: release.signers().iter().map(|one| one.certificate.clone()).collect(),
+        },
+        files: vec![(own("InRelease"), bytes)],
+        packages: Vec::new(),
+    };
+    for component in new.components {
+        let stem = format!("{component}/binary-{}/Packages", new.architecture);
+        let (listed, bytes) = new.source.index(suite, &release, &stem)?;
+        read.packages
+            .extend(read_index_of(&listed, bytes.as_slice(), |package| names.contains(package))?);
+        read.suite.indices.push(listed.name().to_owned());
+        read.files.push((own(listed.name()), bytes));
+    }
+    Ok(read)
 }
 
 /// Writes what is read through it.
