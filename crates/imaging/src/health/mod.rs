@@ -235,7 +235,7 @@ pub fn examine(disk: &Disk, ask: &mut dyn FnMut(Question) -> Reply) -> Examinati
         "nvme" => asker.nvme(),
         "ata" | "usb" | "scsi" | "virtio-scsi" if name.starts_with("sd") => asker.scsi(disk),
         "ata" | "usb" | "scsi" | "virtio-scsi" if name.starts_with("sr") => {
-            asker.put(Question::ScsiInquiry, |data, health| scsi::inquiry(data, health));
+            asker.put(Question::ScsiInquiry, scsi::inquiry);
         }
         _ => {}
     }
@@ -309,7 +309,7 @@ impl Asker<'_> {
     }
 
     fn scsi(&mut self, disk: &Disk) {
-        self.put(Question::ScsiInquiry, |data, health| scsi::inquiry(data, health));
+        self.put(Question::ScsiInquiry, scsi::inquiry);
         // Sticks have been seen to hang on pages they do not know: the kernel does not ask them for any either.
         if disk.bus == "usb" && disk.removable {
             self.put(Question::ScsiCapacity, |data, health| scsi::capacity(data, 4, health));
