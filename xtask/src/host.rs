@@ -100,6 +100,7 @@ impl Tool {
                 ("gpg", "gpg"),
                 ("gpgv", "gpgv"),
                 ("genisoimage", "isoinfo"),
+                ("gnupg", "gpg"),
                 ("hashdeep", "hashdeep"),
                 ("libarchive-tools", "bsdtar"),
                 ("libhivex-bin", "hivexml"),

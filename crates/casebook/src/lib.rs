@@ -56,6 +56,7 @@ mod marker;
 mod members;
 mod multiples;
 mod open_act;
+pub mod openpgp;
 mod recovery;
 pub mod sealed;
 mod status;

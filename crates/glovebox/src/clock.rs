@@ -57,6 +57,12 @@ pub(crate) fn seconds_of(text: &str) -> Result<u64, Failure> {
         .ok_or_else(|| Failure::new(format!("{text} is before 1970")))
 }
 
+/// Now in seconds since 1970, by the machine's clock and what the examiner said of its error.
+pub(crate) fn true_unix_seconds() -> u64 {
+    let seconds = offset().map_or(0, |known| known.offset_ms / 1000);
+    unix_seconds_now().saturating_add_signed(seconds)
+}
+
 /// The clock as an act records it.
 pub(crate) fn clock() -> Clock {
     let offset = offset();

@@ -1,6 +1,6 @@
 //! The case from the command line: made, filled, looked at, copied, sealed, sent and opened.
 //!
-//! Vouched for by independent tools where there are any: `age` opens what is sealed to it. The rest
+//! Vouched for by independent tools where there are any: `age` and `gpg` open what is sealed to them. The rest
 //! is judged by `case verify`, whose own tests are in the casebook.
 
 use std::fs;
@@ -248,6 +248,110 @@ fn a_case_is_copied_sealed_sent_and_opened() {
     let out = desk.run(&["case", "open", "2026-014-bag"]);
     assert_eq!(out.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&out.stdout).contains("DOES NOT HOLD: bag: data/acts.jsonl"));
+}
+
+/// GnuPG makes the key, opens the bag, and encrypts one that opens here.
+#[test]
+fn a_bag_goes_to_the_holder_of_an_openpgp_key() {
+    let desk = Desk::new();
+    let home = tempfile::tempdir().expect("a folder");
+    let gpg = |arguments: &[&str]| {
+        let out = Command::new("gpg")
+            .args(["--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "a phrase"])
+            .args(["--trust-model", "always", "--homedir"])
+            .arg(home.path())
+            .args(arguments)
+            .current_dir(desk.path())
+            .stdin(Stdio::null())
+            .output();
+        if let Ok(out) = &out {
+            assert!(out.status.success(), "{arguments:?}: {out:?}");
+        }
+        out.is_ok()
+    };
+    if !gpg(&["--quick-generate-key", "B. Reader", "ed25519", "cert", "never"]) {
+        return println!("skipped: no gpg");
+    }
+    gpg(&["--armor", "--output", "none.asc", "--export", "B. Reader"]);
+    let out = desk.run(&["case", "seal", "--on", ".", "--to", "none.asc", "--case", "web-server"]);
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2), "{text}");
+    assert!(text.contains("no key fit for encryption"), "{text}");
+    gpg(&["--quick-generate-key", "C. Reader", "rsa2048", "cert", "never"]);
+    let list = Command::new("gpg")
+        .args(["--batch", "--with-colons", "--fingerprint", "--homedir"])
+        .arg(home.path())
+        .output()
+        .expect("gpg");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    let prints: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("fpr:").map(|rest| rest.trim_matches(':')))
+        .collect();
+    gpg(&["--quick-add-key", prints[0], "cv25519", "encr", "never"]);
+    gpg(&["--quick-add-key", prints[1], "rsa2048", "encr", "never"]);
+    gpg(&["--armor", "--output", "b.asc", "--export", "B. Reader"]);
+    gpg(&["--output", "c.pgp", "--export", "C. Reader"]);
+    let age = casebook::age::Identity::generate().expect("an identity").recipient().to_string();
+    let mixed =
+        ["case", "seal", "--on", ".", "--to", "b.asc", "--to", &age, "--case", "web-server"];
+    let out = desk.run(&mixed);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("seal for the ones first"), "{out:?}");
+    let text = desk.inside(&["case", "seal", "--on", ".", "--to", "b.asc", "--to", "c.pgp"]);
+    assert!(text.contains("encrypted to 2 recipients"), "{text}");
+    let sealed = desk.last().draft.arguments.to_string();
+    assert!(prints.iter().all(|print| sealed.contains(print)), "{sealed}");
+    desk.inside(&["case", "seal", "--on", "."]);
+
+    let bag = "2026-014-bag.tar.pgp";
+    gpg(&["--output", "theirs.tar", "--decrypt", bag]);
+    let tar = |arguments: &[&str]| {
+        let out = Command::new("tar").args(arguments).current_dir(desk.path()).output();
+        assert!(out.as_ref().is_ok_and(|out| out.status.success()), "{out:?}");
+    };
+    fs::create_dir(desk.path().join("theirs")).expect("a folder");
+    tar(&["-xf", "theirs.tar", "-C", "theirs"]);
+    let same = Command::new("diff")
+        .args(["-r", "theirs/2026-014-bag", "2026-014-bag"])
+        .current_dir(desk.path())
+        .output()
+        .expect("diff");
+    assert!(same.status.success(), "{same:?}");
+
+    gpg(&["--armor", "--output", "c.key", "--export-secret-keys", "C. Reader"]);
+    fs::write(desk.path().join("phrase"), "a phrase\n").expect("a file");
+    let open = |what: &str, to: &str| {
+        desk.run(&[
+            "case",
+            "open",
+            what,
+            "--identity",
+            "c.key",
+            "--identity-passphrase-file",
+            "phrase",
+            "--to",
+            to,
+        ])
+    };
+    gpg(&["--recipient", "C. Reader", "--output", "again.pgp", "--encrypt", "theirs.tar"]);
+    for (what, to) in [(bag, "opened"), ("again.pgp", "opened-again")] {
+        let out = open(what, to);
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(text.contains("Everything recorded holds."), "{what}: {out:?}");
+    }
+    let mut changed = fs::read(desk.path().join(bag)).expect("the bag");
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    fs::write(desk.path().join("changed.pgp"), changed).expect("a file");
+    let out = open("changed.pgp", "not-opened");
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    fs::write(desk.path().join("phrase"), "wrong\n").expect("a file");
+    let out = open(bag, "not-opened-either");
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    assert!(String::from_utf8_lossy(&out.stderr).contains("passphrase is wrong"), "{out:?}");
+    let _ =
+        Command::new("gpgconf").arg("--homedir").arg(home.path()).args(["--kill", "all"]).status();
 }
 
 /// An image with one file, by mke2fs.

@@ -7,6 +7,7 @@ mod common;
 mod exchange;
 mod interruption;
 mod minisign;
+mod openpgp;
 mod people;
 mod power_cut;
 mod tamper;

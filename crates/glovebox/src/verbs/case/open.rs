@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use casebook::age::{self, Identity};
+use casebook::openpgp::{self, SecretKeys};
 use casebook::{Verification, VerifyOptions, bag, sealed};
 use serde::Serialize;
 use serde_json::json;
@@ -15,19 +16,24 @@ use crate::acting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Colour, Format, paint};
+use crate::passphrase;
 use crate::session::{self, Chosen};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The folder of a case, a bag, or an encrypted bag (.tar.age)
+    /// The folder of a case, a bag, or an encrypted bag
+    /// (.tar.age, .tar.pgp)
     #[arg(value_name = "CASE|BAG|FILE")]
     what: PathBuf,
     /// A folder that is not there yet, to unpack a bag into
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
-    /// The file with your age identity, to decrypt with
+    /// The file with your age identity or OpenPGP secret key
     #[arg(long, value_name = "FILE")]
     identity: Vec<PathBuf>,
+    /// Read the passphrase of that secret key from a file
+    #[arg(long, value_name = "FILE")]
+    identity_passphrase_file: Option<PathBuf>,
     /// Open a sealed case for further acts, and why
     #[arg(long, value_name = "WHY")]
     reopen: Option<String>,
@@ -108,27 +114,25 @@ impl Args {
             return Err(Failure::new("an encrypted bag needs a folder to be unpacked into")
                 .hint(format!("glovebox case open {name} --identity FILE --to FOLDER")));
         };
-        let mut identities = Vec::new();
-        for file in &self.identity {
-            let text = fs::read_to_string(file).map_err(|problem| {
-                Failure::from(problem).while_doing(format!("reading {}", file.display()))
-            })?;
-            identities.extend(Identity::parse_file(&text)?);
-        }
         let doing = || format!("opening {name}");
-        let file = File::open(&self.what)
-            .map_err(|problem| Failure::from(problem).while_doing(doing()))?;
-        let mut head = [0; 8];
-        let mut file = BufReader::with_capacity(1 << 17, file);
-        file.read_exact(&mut head)
-            .map_err(|problem| Failure::from(problem).while_doing(doing()))?;
-        if head.starts_with(b"-----BEG") {
-            return Err(Failure::new(format!("{name} is armoured or of OpenPGP")).hint(
-                "only age files in binary form are opened: age -d makes one of an armoured",
-            ));
-        }
-        let mut plain = age::decrypt(head.chain(file), &identities).map_err(|problem| {
-            Failure::from(problem).while_doing(doing()).hint("name your key with --identity FILE")
+        let failed = |problem: std::io::Error| Failure::from(problem).while_doing(doing());
+        let mut head = [0; 16];
+        let mut file = File::open(&self.what).map_err(failed)?;
+        file.read_exact(&mut head).map_err(failed)?;
+        let input = BufReader::with_capacity(1 << 17, head.chain(file));
+        let opened: Result<Box<dyn Read + '_>, Failure> = if openpgp::is_message(&head) {
+            self.secret_keys().and_then(|(keys, phrase)| {
+                Ok(Box::new(openpgp::decrypt(input, &keys, &phrase)?) as Box<dyn Read>)
+            })
+        } else if head.starts_with(b"-----BEGIN AGE") {
+            Err(Failure::new("age files are opened in their binary form only")
+                .hint(format!("make one of it: age -d -i KEY {name} | age -r age1… -o FILE")))
+        } else {
+            self.identities()
+                .and_then(|keys| Ok(Box::new(age::decrypt(input, &keys)?) as Box<dyn Read>))
+        };
+        let mut plain = opened.map_err(|failure| {
+            failure.while_doing(doing()).hint("name your key with --identity FILE")
         })?;
         fs::create_dir(to).map_err(|problem| {
             Failure::from(problem).while_doing(format!("making the folder {}", to.display()))
@@ -139,6 +143,38 @@ impl Args {
                 .hint(format!("{} holds what came before the fault; do not use it", to.display()))
         })?;
         Ok(to.join(folder))
+    }
+
+    fn identities(&self) -> Result<Vec<Identity>, Failure> {
+        let mut identities = Vec::new();
+        for file in &self.identity {
+            let text = fs::read_to_string(file).map_err(|problem| {
+                Failure::from(problem).while_doing(format!("reading {}", file.display()))
+            })?;
+            identities.extend(Identity::parse_file(&text)?);
+        }
+        Ok(identities)
+    }
+
+    /// The keys of all files named, and their passphrase, empty where they have none.
+    fn secret_keys(&self) -> Result<(SecretKeys, String), Failure> {
+        let mut keys = SecretKeys::default();
+        for file in &self.identity {
+            let mut bytes = Vec::new();
+            File::open(file)
+                .and_then(|open| open.take(openpgp::MAX_KEY_FILE_BYTES).read_to_end(&mut bytes))
+                .map_err(|problem| {
+                    Failure::from(problem).while_doing(format!("reading {}", file.display()))
+                })?;
+            keys.add(&bytes)?;
+        }
+        let phrase = match &self.identity_passphrase_file {
+            Some(file) => passphrase::from_file(file)?,
+            None if keys.is_locked() => passphrase::ask("Passphrase of the OpenPGP key: ")
+                .map_err(|failure| failure.hint("of this key: --identity-passphrase-file FILE"))?,
+            None => String::new(),
+        };
+        Ok((keys, phrase))
     }
 
     fn open_again(&self, case: &Path, why: &str, problems: &[String]) -> Result<(), Failure> {
