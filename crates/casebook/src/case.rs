@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::files::{CaseLock, create_with, flush_dir, rename_whole};
 use crate::journal::Journal;
-use crate::recovery::{close_dead_markers, cut_torn_end, unnamed};
+use crate::pair::{COPY, LIST};
+use crate::recovery::{close_dead_markers, mend, unnamed};
 use crate::{
     ActDraft, CaseInfo, Completion, Error, NewCase, OpenAct, Outcome, PublicKey, SetAside,
     SignedAct, Signer, members, sealed,
@@ -47,7 +48,8 @@ impl Case {
         let text = info.to_text()?;
         let exhibits = dir.join("exhibits");
         fs::create_dir(&exhibits).map_err(Error::io("creating", &exhibits))?;
-        create_with(&dir.join("acts.jsonl"), b"")?;
+        create_with(&dir.join(LIST), b"")?;
+        create_with(&dir.join(COPY), b"")?;
         create_with(&dir.join("case.pub"), key.to_file_text().as_bytes())?;
         // Last, under another name first: a directory with a case.toml is a whole case.
         let partial = dir.join("case.toml.partial");
@@ -159,7 +161,7 @@ impl Case {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = CaseLock::acquire(&self.dir)?;
         journal.advance()?;
-        cut_torn_end(&self.dir, &mut journal)?;
+        mend(&self.dir, &mut journal)?;
         close_dead_markers(&self.dir, &journal, &self.key)?;
         Ok((lock, journal))
     }

@@ -74,13 +74,18 @@ impl CaseLock {
     }
 }
 
+/// The number of a name of the form `prefix` + number.
+pub(crate) fn number(name: &str, prefix: &str) -> Option<u64> {
+    name.strip_prefix(prefix)?.parse().ok()
+}
+
 /// Names in `dir` of the form `prefix` + number, in order of the number.
 pub(crate) fn numbered(dir: &Path, prefix: &str) -> Result<Vec<(u64, String)>, Error> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(Error::io("listing", dir))? {
         let entry = entry.map_err(Error::io("listing", dir))?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if let Some(number) = name.strip_prefix(prefix).and_then(|rest| rest.parse().ok()) {
+        if let Some(number) = number(&name, prefix) {
             found.push((number, name));
         }
     }

@@ -6,6 +6,7 @@
 //! case.toml          what the case is, and the public key its acts are signed with
 //! case.pub           that key again, as the `minisign` program wants it
 //! acts.jsonl         one signed act a line, append-only
+//! acts.copy.jsonl    the same again, written after it: a power cut damages one of them at most
 //! acts.open-N        an act that has begun, and the exhibits it claims (its writer locks this file)
 //! acts.unfinished-N  an act whose writer died; named in a later act
 //! acts.torn-N        bytes of a line that a power cut tore; named in a later act
@@ -19,8 +20,8 @@
 //! the SHA-256 of `case.toml`. Signatures are minisign's (Ed25519 over BLAKE2b-512); the trusted
 //! comment is `sha256:` followed by the hash.
 //!
-//! There is no function here that overwrites or deletes anything once it was recorded. The end of
-//! the list can only be protected by knowing its head: [`Status::head`] is worth writing down on
+//! There is no function here that overwrites or deletes anything once it was recorded: a damaged list
+//! is made anew from its copy, and what else stood in it is put aside. The end of the list can only be protected by knowing its head: [`Status::head`] is worth writing down on
 //! paper, and [`VerifyOptions::expected_head`] checks it.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -57,6 +58,7 @@ mod members;
 mod multiples;
 mod open_act;
 pub mod openpgp;
+mod pair;
 mod recovery;
 pub mod sealed;
 mod status;

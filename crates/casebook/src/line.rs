@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use crate::files::{LineEnd, is_sha256, next_line, sha256};
 use crate::key::{Checker, signature_file};
-use crate::{Act, Error, PublicKey, Signer};
+use crate::{Act, Error, PublicKey, Signer, journal};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -212,7 +212,7 @@ pub fn read_acts(dir: &Path) -> Result<Vec<SignedAct>, Error> {
 /// # Errors
 /// When the list cannot be opened.
 pub fn acts(dir: &Path) -> Result<SignedActs, Error> {
-    let path = dir.join("acts.jsonl");
+    let path = dir.join(journal::to_read(dir)?);
     let file = File::open(&path).map_err(Error::io("opening", &path))?;
     let reader = BufReader::with_capacity(1 << 18, file);
     Ok(SignedActs { path, reader, line: Vec::new(), is_over: false })

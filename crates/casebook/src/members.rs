@@ -10,6 +10,7 @@ use hashing::{Algorithms, Digests, escape_name};
 use rustix::fs::{Advice, fadvise};
 
 use crate::files::{flush_dir, numbered};
+use crate::pair::{COPY, LIST};
 use crate::recovery::{OPEN, TORN, UNFINISHED, dead_marker};
 use crate::{CaseInfo, Error};
 
@@ -26,7 +27,9 @@ pub(crate) struct Members {
 impl Members {
     pub(crate) fn of(case: &Path) -> Result<Self, Error> {
         let mut members = Self::default();
-        members.files.extend(["acts.jsonl", "case.pub", "case.toml"].map(str::to_owned));
+        members.files.extend([LIST, "case.pub", "case.toml"].map(str::to_owned));
+        // A case from before there was a copy has none.
+        members.files.extend(case.join(COPY).exists().then(|| COPY.to_owned()));
         for prefix in [TORN, UNFINISHED] {
             members.files.extend(numbered(case, prefix)?.into_iter().map(|(_, name)| name));
         }

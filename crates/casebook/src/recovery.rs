@@ -1,43 +1,98 @@
 //! Putting aside what an interrupted session left, without losing a byte of it.
 //!
-//! A torn line is copied out and cut off; the marker of an act whose writer died is renamed. Both
-//! keep their bytes, and the next act to be recorded names them with their digests and with what
+//! What is torn in the list of acts or its copy is copied out, and the file made anew from the other;
+//! the marker of an act whose writer died is renamed. All keep their bytes, and the next act to be recorded names them with their digests and with what
 //! lies in the exhibits they claim, so the interruption itself becomes part of the signed record.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use hashing::Algorithms;
 
 use crate::files::{flush_dir, next_numbered, numbered, rename_whole};
-use crate::journal::Journal;
+use crate::journal::{Journal, Other};
 use crate::marker::{self, Marker};
+use crate::pair::LIST;
 use crate::{Error, PublicKey, SetAside, left};
 
 pub(crate) const OPEN: &str = "acts.open-";
 pub(crate) const UNFINISHED: &str = "acts.unfinished-";
 pub(crate) const TORN: &str = "acts.torn-";
 
-/// Puts aside a torn end of the list. The caller holds the case lock.
-pub(crate) fn cut_torn_end(dir: &Path, journal: &mut Journal) -> Result<(), Error> {
-    if journal.size_bytes == journal.sound_bytes {
-        return Ok(());
+/// Makes list and copy whole and the same again. The caller holds the case lock.
+///
+/// A damaged file is never written to: its chain of clusters may be broken. It is made anew from the
+/// other, which nothing is done to meanwhile. What it holds beyond that is put aside first.
+pub(crate) fn mend(dir: &Path, journal: &mut Journal) -> Result<(), Error> {
+    let is_torn = journal.size_bytes > journal.sound_bytes;
+    let other = journal.other_name();
+    match journal.other {
+        Other::Same if !is_torn => return Ok(()),
+        Other::Same => {}
+        Other::Damaged { common_bytes, .. } => put_rest_aside(dir, other, common_bytes)?,
+        Other::Contradicts { .. } => {
+            let reason = format!("{} and {other} contradict each other", journal.name);
+            return Err(Error::Refused { reason });
+        }
     }
-    let path = &journal.path;
-    let mut list =
-        File::options().read(true).append(true).open(path).map_err(Error::io("opening", path))?;
-    list.seek(SeekFrom::Start(journal.sound_bytes)).map_err(Error::io("reading", path))?;
-    let aside = next_numbered(dir, TORN)?;
-    let mut copy = File::create_new(&aside).map_err(Error::io("creating", &aside))?;
-    io::copy(&mut list, &mut copy).map_err(Error::io("copying a torn line to", &aside))?;
-    copy.sync_all().map_err(Error::io("flushing", &aside))?;
-    flush_dir(dir)?;
-    list.set_len(journal.sound_bytes).map_err(Error::io("cutting a torn line off", path))?;
-    list.sync_all().map_err(Error::io("flushing", path))?;
+    make_anew(dir, other, journal.name, journal.sound_bytes)?;
+    if is_torn {
+        put_rest_aside(dir, journal.name, journal.sound_bytes)?;
+        make_anew(dir, journal.name, other, journal.sound_bytes)?;
+    }
+    (journal.name, journal.other) = (LIST, Other::Same);
     journal.size_bytes = journal.sound_bytes;
     Ok(())
+}
+
+/// Copies what can be read of a file behind this byte, if there is anything.
+fn put_rest_aside(dir: &Path, name: &str, from_bytes: u64) -> Result<(), Error> {
+    let path = dir.join(name);
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("opening", &path)(error)),
+    };
+    file.seek(SeekFrom::Start(from_bytes)).map_err(Error::io("reading", &path))?;
+    let (mut aside, mut buffer) = (None, vec![0; 1 << 16]);
+    // What the medium does not give ends there: it is what a power cut left of a chain of clusters.
+    while let Ok(read) = file.read(&mut buffer) {
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        if aside.is_none() {
+            let path = next_numbered(dir, TORN)?;
+            let copy = File::create_new(&path).map_err(Error::io("creating", &path))?;
+            aside = Some((path, copy));
+        }
+        if let Some((path, copy)) = &mut aside {
+            copy.write_all(bytes).map_err(Error::io("copying a torn line to", path))?;
+        }
+    }
+    if let Some((path, copy)) = aside {
+        copy.sync_all().map_err(Error::io("flushing", &path))?;
+        flush_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// Writes one of the two files anew, as the first bytes of the other.
+fn make_anew(dir: &Path, name: &str, from: &str, size_bytes: u64) -> Result<(), Error> {
+    let (path, from) = (dir.join(name), dir.join(from));
+    let source = File::open(&from).map_err(Error::io("opening", &from))?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("removing", &path)(error));
+        }
+        _ => flush_dir(dir)?,
+    }
+    let mut file = File::create_new(&path).map_err(Error::io("creating", &path))?;
+    let copied = io::copy(&mut source.take(size_bytes), &mut file);
+    let copied = copied.and_then(|bytes| file.sync_all().map(|()| bytes));
+    if copied.map_err(Error::io("writing", &path))? != size_bytes {
+        return Err(Error::io("reading", &from)(io::ErrorKind::UnexpectedEof.into()));
+    }
+    flush_dir(dir)
 }
 
 /// Puts aside the markers of acts whose writers died. The caller holds the case lock.

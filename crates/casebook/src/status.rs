@@ -35,7 +35,7 @@ pub struct Status {
     pub exhibits: Vec<String>,
     /// Acts that have begun and not ended.
     pub open: Vec<OpenMarker>,
-    /// Bytes of a torn line at the end of the list.
+    /// Bytes of the list and its copy that are no whole act, as a power cut leaves them.
     pub torn_bytes: u64,
     /// What interrupted sessions left and no act has named yet.
     pub set_aside: Vec<SetAside>,
@@ -70,7 +70,7 @@ pub fn status(dir: &Path) -> Result<Status, Error> {
         sealed_by: journal.sealed_by,
         exhibits: exhibits.into_iter().map(|(_, name)| name).collect(),
         open,
-        torn_bytes: journal.size_bytes.saturating_sub(journal.sound_bytes),
+        torn_bytes: journal.torn_bytes(),
         set_aside: unnamed(dir, &journal, &key, &BTreeSet::new())?,
         broken,
     })

@@ -63,15 +63,16 @@ struct Checked {
     faults: Vec<String>,
 }
 
+/// Reads the file of this name, which is the list or its copy.
 pub(super) fn check(
-    dir: &Path,
+    (dir, name): (&Path, &str),
     key: &PublicKey,
     case_hash: String,
     threads: NonZeroUsize,
     recorded: &mut Recorded,
     result: &mut Verification,
 ) -> Result<(), Error> {
-    let path = dir.join("acts.jsonl");
+    let path = dir.join(name);
     let file = File::open(&path).map_err(Error::io("opening", &path))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
     result.head = case_hash;
@@ -100,7 +101,7 @@ pub(super) fn check(
                 let bytes = batch.end_bytes;
                 let reason =
                     format!("{bytes} bytes after byte {offset_bytes} are a torn, unfinished line");
-                result.interruption(Place::File("acts.jsonl".to_owned()), reason);
+                result.interruption(Place::File(name.to_owned()), reason);
                 return Ok(());
             }
         }

@@ -7,19 +7,13 @@ use std::path::Path;
 use hashing::{Algorithms, escape_name};
 
 use super::{Place, Problem, Recorded, Verification};
+use crate::pair::{COPY, LIST};
 use crate::recovery::{OPEN, TORN, UNFINISHED};
 use crate::{Error, PublicKey, files, marker};
 
 /// The files that make a case; `case.key` is the only secret one.
-const OWN: [&str; 7] = [
-    "acts.jsonl",
-    "case.key",
-    "case.lock",
-    "case.pub",
-    "case.toml",
-    "exhibits",
-    "case.toml.partial",
-];
+const OWN: [&str; 8] =
+    [LIST, COPY, "case.key", "case.lock", "case.pub", "case.toml", "exhibits", "case.toml.partial"];
 
 /// Exhibits claimed by acts that have not ended and that no later act has named, with the marker.
 pub(super) type Claims = BTreeMap<String, String>;
@@ -31,11 +25,7 @@ pub(super) fn check(
     recorded: &Recorded,
     result: &mut Verification,
 ) -> Result<Claims, Error> {
-    let mut left = BTreeSet::new();
-    for prefix in [TORN, UNFINISHED, OPEN] {
-        left.extend(files::numbered(dir, prefix)?.into_iter().map(|(_, name)| name));
-    }
-    left.extend(shortened(dir)?);
+    let (left, foreign) = list(dir)?;
     // A marker that was put aside and named is over; a copy of it under another name claims nothing.
     let mut over = recorded.begun.clone();
     for name in left.iter().filter(|name| recorded.set_aside.contains_key(*name)) {
@@ -74,31 +64,53 @@ pub(super) fn check(
         };
         result.problem(Place::File(escape_name(name.as_bytes())), reason);
     }
-    strangers(dir, &left, result)?;
+    result.strangers.extend(foreign.into_iter().map(|name| Problem {
+        place: Place::File(name),
+        reason: "it is no part of the case and no act speaks of it".to_owned(),
+    }));
     Ok(claims)
 }
 
-/// Markers that a power cut on FAT left under their short names: the long one lies in other entries
-/// of the directory, which were written before or after (Microsoft's FAT specification, "Long names").
-fn shortened(dir: &Path) -> Result<BTreeSet<String>, Error> {
-    let mut found = BTreeSet::new();
+/// What is left of interrupted sessions, and the names of what is no part of the case, escaped.
+fn list(dir: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
+    let (mut left, mut foreign) = (BTreeSet::new(), BTreeSet::new());
     for entry in fs::read_dir(dir).map_err(Error::io("listing", dir))? {
         let name = entry.map_err(Error::io("listing", dir))?.file_name();
-        found.extend(name.to_str().filter(|name| is_shortened(name)).map(str::to_owned));
+        match name.to_str() {
+            Some(name) if OWN.contains(&name) => {}
+            Some(name) if is_numbered(name) || is_shortened(name) => {
+                left.insert(name.to_owned());
+            }
+            _ if foreign.len() < super::MAX_PROBLEMS => {
+                foreign.insert(escape_name(name.as_encoded_bytes()));
+            }
+            _ => {}
+        }
     }
-    Ok(found)
+    Ok((left, foreign))
+}
+
+fn is_numbered(name: &str) -> bool {
+    [TORN, UNFINISHED, OPEN].iter().any(|prefix| files::number(name, prefix).is_some())
 }
 
 /// `ACTS~1.OPE` and the like: the first letters of name and ending, in either case.
+///
+/// Files that a power cut on FAT left under their short names: the long one lies in other entries of
+/// the directory, which were written before or after (Microsoft's FAT specification, "Long names").
 fn is_shortened(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let Some((stem, ending)) = name.split_once('.') else { return false };
-    let number = stem.strip_prefix("acts~").unwrap_or_default();
+    let Some((stem, number)) = stem.split_once('~') else { return false };
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let mut endings = [OPEN, UNFINISHED, TORN]
-        .map(|prefix| prefix.split_once('.').map_or("", |(_, ending)| ending))
+    // The last dot of a long name is the one that stays.
+    let mut long = [OPEN, UNFINISHED, TORN, LIST, COPY]
+        .map(|long| long.rsplit_once('.').unwrap_or_default())
         .into_iter();
-    is_number && ending.len() == 3 && endings.any(|long| long.starts_with(ending))
+    let begins = |long: &str| long.replace('.', "").get(..6).unwrap_or(long) == stem;
+    is_number
+        && ending.len() == 3
+        && long.any(|(first, last)| begins(first) && last.starts_with(ending))
 }
 
 /// What a marker claims, if no act has taken the claim over: neither its own, which says what it
@@ -116,34 +128,18 @@ fn claimed(
     Ok(if over.contains(&marker.begun) { Vec::new() } else { marker.exhibits })
 }
 
-fn strangers(dir: &Path, left: &BTreeSet<String>, result: &mut Verification) -> Result<(), Error> {
-    let mut names = BTreeSet::new();
-    for entry in fs::read_dir(dir).map_err(Error::io("listing", dir))? {
-        let entry = entry.map_err(Error::io("listing", dir))?;
-        let name = entry.file_name();
-        let own = name.to_str().is_some_and(|name| OWN.contains(&name) || left.contains(name));
-        if !own && names.len() < super::MAX_PROBLEMS {
-            names.insert(escape_name(name.as_encoded_bytes()));
-        }
-    }
-    result.strangers.extend(names.into_iter().map(|name| Problem {
-        place: Place::File(name),
-        reason: "it is no part of the case and no act speaks of it".to_owned(),
-    }));
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_short_names_of_markers_are_taken_for_them() {
-        for name in ["ACTS~1.OPE", "acts~12.unf", "ACTS~1.TOR"] {
+        for name in ["ACTS~1.OPE", "acts~12.unf", "ACTS~1.TOR", "ACTS~1.JSO", "ACTSCO~2.JSO"] {
             assert!(is_shortened(name), "{name}");
         }
         for name in [
-            "ACTS~1.JSO",
+            "ACTS~1.JSX",
+            "ACTSCO~1.OPE",
             "ACTS~.OPE",
             "ACTS~1",
             "ACTS~X.OPE",

@@ -13,6 +13,8 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+use crate::journal::{Journal, Other};
+use crate::pair::{LIST, Pair};
 use crate::{CaseInfo, Error, Item, PublicKey, SetAside};
 
 /// Problems kept; a hostile case must not turn into unbounded memory.
@@ -119,7 +121,10 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Error
     let mut result = Verification { public_key: key.to_string(), ..Verification::default() };
     check_key(dir, &key, options, &mut result);
     let mut recorded = Recorded::default();
-    acts::check(dir, &key, case_hash, options.threads, &mut recorded, &mut result)?;
+    let pair = twice(dir, &case_hash)?;
+    let (name, _) = pair;
+    acts::check((dir, name), &key, case_hash, options.threads, &mut recorded, &mut result)?;
+    tell_of_other(pair, &mut result);
     if options.expected_head.as_ref().is_some_and(|head| *head != result.head) {
         let reason = format!("the last act is {}, another was expected", result.head);
         result.problem(Place::Act(result.acts), reason);
@@ -127,6 +132,38 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Error
     let claims = leftovers::check(dir, &key, &recorded, &mut result)?;
     exhibits::check(dir, &recorded, &claims, options.threads, &mut result);
     Ok(result)
+}
+
+/// Which of list and copy is to be checked, and what is known of the other one where they differ.
+fn twice(dir: &Path, case_hash: &str) -> Result<(&'static str, Option<Journal>), Error> {
+    if Pair::compare(dir, 0)?.is_same() {
+        return Ok((LIST, None));
+    }
+    let mut journal = Journal::new(dir, case_hash.to_owned());
+    // What is wrong with the one is found and named when it is checked.
+    let _ = journal.look()?;
+    Ok((journal.name, Some(journal)))
+}
+
+fn tell_of_other((name, journal): (&str, Option<Journal>), result: &mut Verification) {
+    let Some(journal) = journal else { return };
+    let other = journal.other_name();
+    match journal.other {
+        Other::Same => {}
+        Other::Damaged { acts, rest_bytes, .. } => {
+            let what = match rest_bytes {
+                None => "is missing, or the case is from before it was kept".to_owned(),
+                Some(0) => format!("holds {acts} whole acts"),
+                Some(bytes) => format!("holds {acts} whole acts and {bytes} torn bytes"),
+            };
+            let reason = format!(
+                "it {what}; {name} holds {}, and the next act makes both the same",
+                journal.acts
+            );
+            result.interruption(Place::File(other.to_owned()), reason);
+        }
+        Other::Contradicts { number, reason } => result.problem(Place::Act(number), reason),
+    }
 }
 
 /// What the acts say lies in the case.

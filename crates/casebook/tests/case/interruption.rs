@@ -243,11 +243,18 @@ fn a_line_torn_at_any_byte_is_set_aside_and_the_chain_goes_on() {
         (first + 1..whole.len()).map(|n| whole[first..n].to_vec()).collect();
     tails.push(vec![0; 4096]);
     tails.push([&whole[first..first + 50], &[0; 512], b"\nold bytes\n\xff\n"].concat());
-    for tail in tails.iter().step_by(13).chain(tails.iter().rev().take(3)) {
+    let copy = dir.join("acts.copy.jsonl");
+    for (round, tail) in tails.iter().step_by(13).chain(tails.iter().rev().take(3)).enumerate() {
+        // As in a case from before there was a copy, and with one that is torn alike.
         fs::write(&path, [&whole[..first], tail].concat()).unwrap();
+        fs::remove_file(&copy).unwrap();
+        if round % 2 == 0 {
+            fs::copy(&path, &copy).unwrap();
+        }
         assert!(status(&dir).unwrap().torn_bytes > 0);
         let case = Case::open(&dir).unwrap();
         assert_eq!(fs::read(&path).unwrap(), whole[..first]);
+        assert_eq!(fs::read(&copy).unwrap(), whole[..first]);
         let aside = case.set_aside().unwrap();
         let newest = aside.last().unwrap();
         assert_eq!(fs::read(dir.join(&newest.file)).unwrap(), *tail);

@@ -1,4 +1,4 @@
-//! Every kind of change to a recorded case is found and named.
+//! Every kind of change to a recorded case is found and named: in the list of acts, in its copy, in both.
 
 use crate::common;
 
@@ -27,8 +27,14 @@ fn lines(dir: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn set_lines(dir: &Path, lines: &[String]) {
-    fs::write(dir.join("acts.jsonl"), lines.join("\n") + "\n").unwrap();
+const BOTH: [&str; 2] = ["acts.jsonl", "acts.copy.jsonl"];
+/// Whoever tampers may know of one of the two files, or of both.
+const CHANGED: [&[&str]; 3] = [&BOTH, &["acts.jsonl"], &["acts.copy.jsonl"]];
+
+fn set_lines(dir: &Path, files: &[&str], lines: &[String]) {
+    for file in files {
+        fs::write(dir.join(file), lines.join("\n") + "\n").unwrap();
+    }
 }
 
 #[test]
@@ -52,8 +58,7 @@ fn a_flip_of_any_byte_of_an_act_names_it() {
     let dir = tempfile::tempdir().unwrap();
     sample(dir.path().join("case").as_path());
     let case = dir.path().join("case");
-    let path = case.join("acts.jsonl");
-    let whole = fs::read(&path).unwrap();
+    let whole = fs::read(case.join("acts.jsonl")).unwrap();
     let start = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     let length = whole[start..].iter().position(|byte| *byte == b'\n').unwrap();
     for offset in start..start + length {
@@ -63,8 +68,12 @@ fn a_flip_of_any_byte_of_an_act_names_it() {
             if changed[offset] == b'\n' {
                 continue;
             }
-            fs::write(&path, &changed).unwrap();
-            assert_eq!(first_problem(&case), Some(Place::Act(2)), "byte {offset} ^ {mask:#x}");
+            for files in CHANGED {
+                BOTH.iter().for_each(|file| fs::write(case.join(file), &whole).unwrap());
+                files.iter().for_each(|file| fs::write(case.join(file), &changed).unwrap());
+                let found = first_problem(&case);
+                assert_eq!(found, Some(Place::Act(2)), "byte {offset} ^ {mask:#x} of {files:?}");
+            }
         }
     }
 }
@@ -84,8 +93,11 @@ fn another_spelling_of_a_line_is_named() {
         let mut changed = good.clone();
         changed[1] = good[1].replacen(from, to, 1);
         assert_ne!(changed[1], good[1]);
-        set_lines(&case, &changed);
-        assert_eq!(first_problem(&case), Some(Place::Act(2)), "{to}");
+        for files in CHANGED {
+            set_lines(&case, &BOTH, &good);
+            set_lines(&case, files, &changed);
+            assert_eq!(first_problem(&case), Some(Place::Act(2)), "{to} in {files:?}");
+        }
     }
 }
 
@@ -96,10 +108,14 @@ fn dropped_reordered_doubled_and_grafted_acts_are_named() {
     sample(&case);
     let good = lines(&case);
     let expect = |lines: Vec<&String>, act: u64, what: &str| {
-        set_lines(&case, &lines.into_iter().cloned().collect::<Vec<_>>());
-        assert_eq!(first_problem(&case), Some(Place::Act(act)), "{what}");
-        let error = Case::open(&case).unwrap_err();
-        assert_eq!(error.kind(), casebook::ErrorKind::Corrupt, "{what}: {error}");
+        let lines: Vec<String> = lines.into_iter().cloned().collect();
+        for files in CHANGED {
+            set_lines(&case, &BOTH, &good);
+            set_lines(&case, files, &lines);
+            assert_eq!(first_problem(&case), Some(Place::Act(act)), "{what} in {files:?}");
+            let error = Case::open(&case).unwrap_err();
+            assert_eq!(error.kind(), casebook::ErrorKind::Corrupt, "{what} in {files:?}: {error}");
+        }
     };
     expect(vec![&good[0], &good[2], &good[3]], 2, "dropped");
     expect(vec![&good[1], &good[2], &good[3]], 1, "dropped first");
@@ -109,7 +125,7 @@ fn dropped_reordered_doubled_and_grafted_acts_are_named() {
     sample(&other);
     let foreign = lines(&other);
     expect(vec![&good[0], &good[1], &foreign[2], &good[3]], 3, "grafted");
-    set_lines(&case, &good);
+    set_lines(&case, &BOTH, &good);
     assert_eq!(first_problem(&case), None);
 }
 
@@ -122,7 +138,16 @@ fn a_cut_end_is_found_by_the_head_on_paper() {
     let expected_head = Some(casebook::status(&case).unwrap().head);
     let options = VerifyOptions { expected_head, ..VerifyOptions::default() };
     assert!(verify(&case, &options).unwrap().holds());
-    set_lines(&case, &lines(&case)[..3]);
+    // Cut off one of the two, it is still in the other, and shown.
+    let good = lines(&case);
+    for file in BOTH {
+        set_lines(&case, &BOTH, &good);
+        set_lines(&case, &[file], &good[..3]);
+        let result = verify(&case, &options).unwrap();
+        assert!(result.holds() && result.acts == 4, "{result:?}");
+        assert_eq!(result.interruptions[0].place, Place::File(file.into()));
+    }
+    set_lines(&case, &BOTH, &good[..3]);
     assert!(verify(&case, &VerifyOptions::default()).unwrap().holds());
     assert_eq!(verify(&case, &options).unwrap().problems[0].place, Place::Act(3));
 }
@@ -219,13 +244,17 @@ fn an_act_signed_with_another_key_is_named() {
     let mut changed = good.clone();
     changed[2] = good[2].replace(ours[1], theirs[1]).replace(ours[3], theirs[3]);
     assert_ne!(changed[2], good[2]);
-    set_lines(&case, &changed);
-    assert_eq!(first_problem(&case), Some(Place::Act(3)));
     // One half of each is no better.
-    for (from, to) in [(ours[1], theirs[1]), (ours[3], theirs[3])] {
-        changed[2] = good[2].replace(from, to);
-        set_lines(&case, &changed);
-        assert_eq!(first_problem(&case), Some(Place::Act(3)));
+    let halves = [(ours[1], theirs[1]), (ours[3], theirs[3])];
+    let halves = halves.map(|(from, to)| good[2].replace(from, to));
+    for line in [changed[2].clone()].into_iter().chain(halves) {
+        changed[2] = line;
+        for files in CHANGED {
+            set_lines(&case, &BOTH, &good);
+            set_lines(&case, files, &changed);
+            assert_eq!(first_problem(&case), Some(Place::Act(3)), "{files:?}");
+            assert!(files.len() == 2 || Case::open(&case).is_err(), "{files:?}");
+        }
     }
 }
 
@@ -264,7 +293,9 @@ fn a_replaced_case_file_and_foreign_files_are_named() {
 }
 
 fn protected(case: &Path) -> Vec<std::path::PathBuf> {
-    let mut files = ["case.toml", "case.pub", "acts.jsonl"].map(|name| case.join(name)).to_vec();
+    let mut files = ["case.toml", "case.pub", "acts.jsonl", "acts.copy.jsonl"]
+        .map(|name| case.join(name))
+        .to_vec();
     for exhibit in ["001-first", "002-second"] {
         files.push(case.join("exhibits").join(exhibit).join("disk.raw"));
     }
@@ -301,11 +332,12 @@ fn no_flipped_byte_goes_unseen() {
 proptest::proptest! {
     /// Whatever stands in the files, reading a case ends and does not panic.
     #[test]
-    fn any_bytes_are_survived(list: Vec<u8>, toml in "\\PC{0,200}") {
+    fn any_bytes_are_survived(list: Vec<u8>, copy: Vec<u8>, toml in "\\PC{0,200}") {
         let dir = tempfile::tempdir().unwrap();
         let case = dir.path().join("case");
         common::create(&case);
         fs::write(case.join("acts.jsonl"), &list).unwrap();
+        fs::write(case.join("acts.copy.jsonl"), &copy).unwrap();
         let _ = verify(&case, &VerifyOptions::default());
         let _ = casebook::status(&case);
         let _ = casebook::read_acts(&case);

@@ -4,8 +4,9 @@
 //! flush. From the log come as many disks as wanted, each as a cut at a random moment leaves it: what
 //! was not flushed is kept, lost or scattered by sectors. A second session goes on with disks cut in
 //! the first, so that its recovery is cut too. Both sessions end by a real cut in the midst of an
-//! act. On exFAT and FAT, which have no journal, a drive that writes what is not flushed in any order
-//! may cost more than that; those cuts are counted and told, not judged. The control: disks that lie about their flushes lose what was acknowledged, and that is seen.
+//! act. exFAT and FAT have no journal, and a drive that writes what is not flushed in any order may ruin a
+//! file that grows: acts are kept in two files for that, written one after the other. The control: disks that
+//! lie about their flushes lose what was acknowledged, and that is seen.
 
 mod judge;
 mod medium;
@@ -57,28 +58,13 @@ struct Tally {
     lies_seen: usize,
     lost_sectors: u64,
     faults: Vec<String>,
-    /// Faults where a drive wrote out of order and no journal could help. Today's behaviour, not the
-    /// wanted one: growing `acts.jsonl` rewrites its chain of clusters in place.
-    known_without_journal: Vec<String>,
-}
-
-/// What is known beforehand about a cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Nothing,
-    /// The file system has no journal, and the drive wrote what was not flushed in any order.
-    OrderMatters,
+    /// Cuts of a medium without a journal whose drive wrote in any order.
+    out_of_order_without_journal: usize,
 }
 
 impl Tally {
     /// Takes the judgement of one cut: a fault is kept, and the cuts go on.
-    fn take(
-        &mut self,
-        judged: Result<Left>,
-        lost: Lost,
-        known: Known,
-        place: &str,
-    ) -> Result<Option<Left>> {
+    fn take(&mut self, judged: Result<Left>, lost: Lost, place: &str) -> Result<Option<Left>> {
         match judged {
             Ok(left) => {
                 self.count(left, lost);
@@ -86,11 +72,7 @@ impl Tally {
             }
             Err(Error::Test(text)) => {
                 self.cuts += 1;
-                let faults = match known {
-                    Known::Nothing => &mut self.faults,
-                    Known::OrderMatters => &mut self.known_without_journal,
-                };
-                faults.push(format!("{place}: {text}"));
+                self.faults.push(format!("{place}: {text}"));
                 Ok(None)
             }
             Err(other) => Err(other),
@@ -269,7 +251,7 @@ fn cuts(
     // First what really lies there: QEMU was killed.
     let real = medium.check(folder, &medium.file, end);
     let place = format!("{kind:?} when QEMU was killed");
-    tally.take(real, Lost::default(), Known::Nothing, &place)?;
+    tally.take(real, Lost::default(), &place)?;
 
     let mut points: Vec<(usize, Cache)> = Vec::new();
     for _ in 0..CUTS {
@@ -289,11 +271,9 @@ fn cuts(
         let copy = at("copy");
         digest::copy(&disk, &copy)?;
         let place = format!("{kind:?} cut at {point} of {end}, cache {cache:?}");
-        let known = match cache {
-            Cache::Scattered if !kind.has_journal() => Known::OrderMatters,
-            _ => Known::Nothing,
-        };
-        let left = tally.take(medium.check(folder, &disk, point), lost, known, &place)?;
+        let out_of_order = cache == Cache::Scattered && !kind.has_journal();
+        tally.out_of_order_without_journal += usize::from(out_of_order);
+        let left = tally.take(medium.check(folder, &disk, point), lost, &place)?;
         let told = medium.acknowledged_by(point);
         if !told.is_empty()
             && left.is_some()
