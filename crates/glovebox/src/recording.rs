@@ -31,10 +31,14 @@ pub(crate) struct Notes {
     conclusion: Option<Outcome>,
 }
 
+/// What a verb that is stopped still has to say.
+type LastWords = Box<dyn FnOnce(&Recording) -> Result<(), Failure> + Send>;
+
 /// The act of a verb; empty without a case.
 #[derive(Clone, Default)]
 pub(crate) struct Recording {
     notes: Arc<Mutex<Notes>>,
+    last_words: Arc<Mutex<Option<LastWords>>>,
     act: Arc<Mutex<Option<OpenAct<'static>>>>,
 }
 
@@ -67,6 +71,24 @@ impl Recording {
     /// What a verb that was done says of its outcome.
     pub(crate) fn concludes(&self, outcome: Outcome) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).conclusion = Some(outcome);
+    }
+
+    /// What is to be added to the act should the verb be stopped before it does so itself.
+    pub(crate) fn if_stopped(
+        &self,
+        last_words: impl FnOnce(&Self) -> Result<(), Failure> + Send + 'static,
+    ) {
+        let mut place = self.last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Box::new(last_words));
+    }
+
+    /// Ends the act of a verb that is stopped.
+    fn stop(&self, outcome: Outcome) -> Result<(), Failure> {
+        let last_words = self.last_words.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(failure)) = last_words.filter(|_| self.is_on()).map(|words| words(self)) {
+            self.problem(format!("what was done so far is not in the case: {}", failure.text()));
+        }
+        self.finish(&Guard::connect()?, outcome)
     }
 
     /// Something that could not be read.
@@ -131,10 +153,7 @@ pub(crate) fn recorded(
     let mut place = recording.act.lock().unwrap_or_else(PoisonError::into_inner);
     ctrlc::set_handler(move || {
         let outcome = Outcome::new(OutcomeKind::Interrupted, "stopped by the examiner");
-        let ended = Guard::connect()
-            .map_err(Failure::from)
-            .and_then(|guard| stopped.finish(&guard, outcome));
-        if let Err(failure) = ended {
+        if let Err(failure) = stopped.stop(outcome) {
             say(&format!("The case could not take the record of this: {}", failure.text()));
         }
         std::process::exit(2);

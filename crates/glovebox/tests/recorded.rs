@@ -199,6 +199,46 @@ fn a_stopped_hash_is_recorded_as_such() {
     }
 }
 
+/// What was computed before Ctrl-C is in the case: a few in the act, many as a list.
+#[test]
+fn a_stopped_hash_keeps_what_it_had() {
+    for count in [3_u16, 30] {
+        let desk = Desk::new();
+        let tree = desk.path().join("tree");
+        std::fs::create_dir(&tree).expect("a folder");
+        for number in 0..count {
+            std::fs::write(tree.join(format!("file-{number}")), b"abc").expect("a file");
+        }
+        // In a folder of its own: the files of one folder are read one after the other.
+        std::fs::create_dir(tree.join("deep")).expect("a folder");
+        std::fs::rename(endless(&desk), tree.join("deep/endless")).expect("renaming");
+        let mut delay = Duration::from_millis(300);
+        loop {
+            let mut child = desk.begun(&["hash", "tree", "--threads", "3"]);
+            std::thread::sleep(delay);
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill").success());
+            assert_eq!(child.wait().expect("waiting").code(), Some(2));
+            let act = desk.last();
+            assert_eq!(act.outcome.result, OutcomeKind::Interrupted);
+            let said = format!("stopped after {count} files; their digests are recorded");
+            desk.holds();
+            if act.problems.contains(&said) {
+                let named = |item: &&casebook::Item| item.digests.sha256_hex() == sha256(b"abc");
+                let listed = act.outputs.first().map(|one| one.facts["files"].clone());
+                if count > 20 {
+                    assert_eq!(listed, Some(count.into()), "{act:?}");
+                } else {
+                    assert_eq!(act.draft.inputs.iter().filter(named).count(), usize::from(count));
+                }
+                break;
+            }
+            delay *= 3;
+            assert!(delay < Duration::from_secs(60), "nothing was kept: {act:?}");
+        }
+    }
+}
+
 /// A system on an image, as small as triage takes one.
 fn system(desk: &Desk) -> Option<String> {
     let root = desk.path().join("root");

@@ -75,5 +75,6 @@ pub use name::escape_name;
 pub use pieces::{PieceDigests, PieceHasher};
 pub use selftest::{ensure_tested, self_test};
 pub use tree::{
-    Boundary, Problem, TreeOptions, TreeReport, digest_paths, digest_tree, digest_tree_in_pieces,
+    Boundary, Problem, Told, TreeOptions, TreeReport, digest_paths, digest_tree,
+    digest_tree_in_pieces, digest_tree_told,
 };

@@ -92,7 +92,7 @@ struct Batch {
 /// # Errors
 /// Only when `root` itself cannot be examined. Everything below becomes an entry or a problem.
 pub fn digest_tree(root: &Path, options: &TreeOptions) -> Result<TreeReport, Error> {
-    digest_tree_with(root, options, None)
+    digest_tree_told(root, options, None, &|_, _| {})
 }
 
 /// As [`digest_tree`], with digests of the pieces of each file too.
@@ -104,8 +104,11 @@ pub fn digest_tree_in_pieces(
     options: &TreeOptions,
     piece_bytes: NonZeroU64,
 ) -> Result<TreeReport, Error> {
-    digest_tree_with(root, options, Some(piece_bytes))
+    digest_tree_told(root, options, Some(piece_bytes), &|_, _| {})
 }
+
+/// Is told of each file when it was read: its path below the root, its digests. By several threads.
+pub type Told<'a> = &'a (dyn Fn(&[u8], &Content) + Sync);
 
 /// Digests what a list names, each path taken from `base`; what is not there is left out of the report.
 ///
@@ -128,9 +131,10 @@ pub fn digest_paths<'a>(
     let directory = Arc::new(Directory { descriptor, relative: Vec::new() });
     let wanted =
         Wanted { algorithms: &options.algorithms, piece_bytes: None, threads: options.threads };
+    let work = Work { wanted, told: &|_, _| {} };
     let mut lister =
         Lister { root: base.to_path_buf(), device: None, report: TreeReport::default() };
-    lister.read_beside(&wanted, |lister, batches| {
+    lister.read_beside(&work, |lister, batches| {
         let mut names = Vec::new();
         for path in paths {
             let Ok(name) = CString::new(path) else {
@@ -153,10 +157,16 @@ pub fn digest_paths<'a>(
     Ok(lister.into_report())
 }
 
-fn digest_tree_with(
+/// As [`digest_tree`], with pieces if they are asked for; `told` hears of each file meanwhile, so that what was
+/// computed is not lost with what comes after it.
+///
+/// # Errors
+/// As [`digest_tree`].
+pub fn digest_tree_told(
     root: &Path,
     options: &TreeOptions,
     piece_bytes: Option<NonZeroU64>,
+    told: Told<'_>,
 ) -> Result<TreeReport, Error> {
     let failed = |action, source: Errno| Error::Io {
         action,
@@ -166,6 +176,7 @@ fn digest_tree_with(
     let stat = rustix::fs::statat(CWD, root, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|source| failed("examining", source))?;
     let wanted = Wanted { algorithms: &options.algorithms, piece_bytes, threads: options.threads };
+    let work = Work { wanted, told };
     let mut lister = Lister {
         root: root.to_path_buf(),
         device: (options.boundary == Boundary::SameFileSystem).then_some(stat.st_dev),
@@ -173,7 +184,7 @@ fn digest_tree_with(
     };
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
         let first = open_directory(root).map_err(|source| failed("listing", source))?;
-        lister.read_beside(&wanted, |lister, batches| lister.walk(first, batches));
+        lister.read_beside(&work, |lister, batches| lister.walk(first, batches));
     } else {
         let name = root.file_name().unwrap_or(root.as_os_str());
         let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -188,13 +199,19 @@ fn digest_tree_with(
             FileType::RegularFile => {
                 let mut read = ReadFiles::default();
                 let mut buffer = large::buffer();
-                read.file(&directory, &name, &wanted, &mut buffer);
+                read.file(&directory, &name, &work, &mut buffer);
                 read.add_to(&mut lister.report);
             }
             kind => lister.note(&directory, &name, kind),
         }
     }
     Ok(lister.into_report())
+}
+
+/// What readers do with each file.
+struct Work<'a> {
+    wanted: Wanted<'a>,
+    told: Told<'a>,
 }
 
 /// Walks the tree, notes what is no file, hands files on.
@@ -207,16 +224,12 @@ struct Lister {
 
 impl Lister {
     /// Lists on this thread while others read the files that are handed on.
-    fn read_beside(
-        &mut self,
-        wanted: &Wanted<'_>,
-        list: impl FnOnce(&mut Self, &SyncSender<Batch>),
-    ) {
+    fn read_beside(&mut self, work: &Work<'_>, list: impl FnOnce(&mut Self, &SyncSender<Batch>)) {
         let (batches, queue) = sync_channel(WAITING_BATCHES);
         let queue = Mutex::new(queue);
         std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..wanted.threads.get())
-                .map(|_| scope.spawn(|| read_batches(&queue, wanted)))
+            let readers: Vec<_> = (0..work.wanted.threads.get())
+                .map(|_| scope.spawn(|| read_batches(&queue, work)))
                 .collect();
             list(self, &batches);
             drop(batches);
@@ -395,20 +408,21 @@ struct ReadFiles {
     access_times_at_risk: u64,
 }
 
-fn read_batches(queue: &Mutex<Receiver<Batch>>, wanted: &Wanted<'_>) -> ReadFiles {
+fn read_batches(queue: &Mutex<Receiver<Batch>>, work: &Work<'_>) -> ReadFiles {
     let mut read = ReadFiles::default();
     let mut buffer = large::buffer();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(batch) = next else { return read };
         for name in &batch.names {
-            read.file(&batch.directory, name, wanted, &mut buffer);
+            read.file(&batch.directory, name, work, &mut buffer);
         }
     }
 }
 
 impl ReadFiles {
-    fn file(&mut self, directory: &Directory, name: &CStr, wanted: &Wanted<'_>, buffer: &mut [u8]) {
+    fn file(&mut self, directory: &Directory, name: &CStr, work: &Work<'_>, buffer: &mut [u8]) {
+        let wanted = &work.wanted;
         // Without following a link and without waiting on a pipe that took the file's place since it was listed.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let opened = open_quietly(&directory.descriptor, name, flags)
@@ -442,6 +456,7 @@ impl ReadFiles {
                 }
                 let content =
                     Content::File { size_bytes: Some(size_bytes), digests: found.digests };
+                (work.told)(&path, &content);
                 self.entries.push(Entry { path, content });
             }
             Err(Error::Read { offset_bytes, source }) => {

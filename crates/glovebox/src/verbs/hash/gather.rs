@@ -194,26 +194,11 @@ impl Gatherer<'_> {
         if !self.kept.is_on() {
             return;
         }
-        let root = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        let root = if path.is_dir() {
-            self.kept.input(item(
-                full_name(path),
-                None,
-                Digests::default(),
-                json!({ "is": "folder" }),
-            ));
-            root
-        } else {
-            root.parent().map(Path::to_path_buf).unwrap_or_default()
-        };
-        let named = |path: &[u8]| {
-            if path.starts_with(b"/") {
-                return path.to_vec();
-            }
-            let root = root.as_os_str().as_encoded_bytes();
-            let root = root.strip_suffix(b"/").unwrap_or(root);
-            [root, b"/", path].concat()
-        };
+        if path.is_dir() {
+            let facts = json!({ "is": "folder" });
+            self.kept.input(item(full_name(path), None, Digests::default(), facts));
+        }
+        let named = names_below(path);
         for (path, content) in report.manifest.iter() {
             self.kept.file(named(path), content.clone());
         }
@@ -228,10 +213,13 @@ impl Gatherer<'_> {
     /// If it cannot be examined.
     pub(super) fn tree(&self, path: &Path) -> Result<TreeReport, Failure> {
         let options = self.options();
-        let report = match self.piece_bytes {
-            Some(bytes) => hashing::digest_tree_in_pieces(path, &options, bytes)?,
-            None => hashing::digest_tree(path, &options)?,
+        let (kept, named) = (self.kept, names_below(path));
+        let told = |below: &[u8], content: &Content| {
+            if kept.is_on() {
+                kept.file(named(below), content.clone());
+            }
         };
+        let report = hashing::digest_tree_told(path, &options, self.piece_bytes, &told)?;
         say_access_times(path, &report);
         self.keep_tree(path, &report);
         Ok(report)
@@ -433,5 +421,20 @@ impl ReadAt for InImage {
 
     fn sector_bytes(&self) -> u32 {
         self.0.sector_bytes()
+    }
+}
+
+/// The full names of what lies below a path of this machine, or of the file it names.
+fn names_below(path: &Path) -> impl Fn(&[u8]) -> Vec<u8> + Sync + use<> {
+    let root = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let root =
+        if path.is_dir() { root } else { root.parent().map(Path::to_path_buf).unwrap_or_default() };
+    move |path: &[u8]| {
+        if path.starts_with(b"/") {
+            return path.to_vec();
+        }
+        let root = root.as_os_str().as_encoded_bytes();
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        [root, b"/", path].concat()
     }
 }

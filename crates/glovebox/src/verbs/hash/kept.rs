@@ -1,9 +1,10 @@
 //! What the act of `hash` holds: every digest that was computed, under the full name of what it is of.
 //!
-//! A few stand in the act itself, as its inputs; many go into the case as a list, so that an act stays readable.
+//! A few stand in the act itself, as its inputs; many go into the case as a list, so that an act stays readable. Files are
+//! kept as they come: whoever stops the verb has what was computed until then.
 
-use std::cell::RefCell;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use casebook::{Item, Outcome, OutcomeKind};
 use hashing::{Algorithms, Content, Digests, Entry, Manifest};
@@ -22,12 +23,21 @@ const LIST: &str = "digests.jsonl";
 pub(super) struct Kept<'a> {
     act: &'a Recording,
     is_on: bool,
-    files: RefCell<Manifest>,
+    files: Arc<Mutex<Manifest>>,
 }
 
 impl<'a> Kept<'a> {
     pub(super) fn new(act: &'a Recording) -> Self {
-        Self { act, is_on: act.is_on(), files: RefCell::default() }
+        let files = Arc::<Mutex<Manifest>>::default();
+        let so_far = Arc::clone(&files);
+        act.if_stopped(move |act| {
+            let count = record(act, &so_far)?;
+            if count > 0 {
+                act.problem(format!("stopped after {count} files; their digests are recorded"));
+            }
+            Ok(())
+        });
+        Self { act, is_on: act.is_on(), files }
     }
 
     /// Something that was read, other than single files: a disk, a folder, a list.
@@ -61,7 +71,8 @@ impl<'a> Kept<'a> {
     /// A file that was read, by a name that tells it from every other.
     pub(super) fn file(&self, name: Vec<u8>, content: Content) {
         if self.is_on {
-            self.files.borrow_mut().insert(Entry { path: name, content });
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            files.insert(Entry { path: name, content });
         }
     }
 
@@ -87,27 +98,35 @@ impl<'a> Kept<'a> {
     /// # Errors
     /// If the case does not take the list.
     pub(super) fn record(&self) -> Result<(), Failure> {
-        let files = self.files.take();
-        let regular = || {
-            files.iter().filter_map(|(path, content)| match content {
-                Content::File { size_bytes, digests } => Some((path, *size_bytes, digests)),
-                _ => None,
-            })
-        };
-        if regular().count() <= IN_THE_ACT {
-            let items = regular().map(|(path, size_bytes, digests)| {
-                let name = hashing::escape_name(path);
-                item(name, size_bytes, digests.clone(), Value::Null)
-            });
-            self.act.inputs(items.collect());
-            return Ok(());
-        }
-        let exhibit = self.act.new_exhibit("digests")?;
-        let mut listed = exhibit.add_file(LIST, files.to_json_lines().as_bytes())?;
-        listed.facts = json!({ "files": regular().count() });
-        self.act.output(listed);
-        Ok(())
+        record(self.act, &self.files).map(drop)
     }
+}
+
+/// Puts these files into the act, and takes them; gives their number.
+fn record(act: &Recording, files: &Mutex<Manifest>) -> Result<usize, Failure> {
+    // Held to the end: who stops the verb in the midst of this waits for it.
+    let mut held = files.lock().unwrap_or_else(PoisonError::into_inner);
+    let files = std::mem::take(&mut *held);
+    let regular = || {
+        files.iter().filter_map(|(path, content)| match content {
+            Content::File { size_bytes, digests } => Some((path, *size_bytes, digests)),
+            _ => None,
+        })
+    };
+    let count = regular().count();
+    if count <= IN_THE_ACT {
+        let items = regular().map(|(path, size_bytes, digests)| {
+            let name = hashing::escape_name(path);
+            item(name, size_bytes, digests.clone(), Value::Null)
+        });
+        act.inputs(items.collect());
+        return Ok(count);
+    }
+    let exhibit = act.new_exhibit("digests")?;
+    let mut listed = exhibit.add_file(LIST, files.to_json_lines().as_bytes())?;
+    listed.facts = json!({ "files": count });
+    act.output(listed);
+    Ok(count)
 }
 
 /// An input of the act.
