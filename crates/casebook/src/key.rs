@@ -11,10 +11,11 @@ use std::fmt;
 
 use blake2::{Blake2b512, Digest as _};
 use ed25519_dalek::{Signature, VerifyingKey};
+use hashing::base64;
 use minisign::{KeyPair, SecretKey, SecretKeyBox};
 
+use crate::Error;
 use crate::multiples::Multiples;
-use crate::{Error, base64};
 
 /// Layout of a public key (minisign's format): algorithm, key number, Ed25519 key.
 const KEY_ALGORITHM: &[u8] = b"Ed";

@@ -39,7 +39,6 @@
 mod act;
 pub mod age;
 pub mod bag;
-mod base64;
 mod case;
 pub mod contact;
 pub mod custody;

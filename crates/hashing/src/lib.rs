@@ -44,6 +44,7 @@
 )]
 
 mod algorithm;
+pub mod base64;
 mod block;
 mod block128;
 mod block64;

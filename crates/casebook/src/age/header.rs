@@ -5,10 +5,11 @@ use std::io::Read;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use curve25519_dalek::MontgomeryPoint;
+use hashing::base64;
 use zeroize::Zeroizing;
 
 use super::{Identity, Recipient, derive, error, mac, random};
-use crate::{Error, base64};
+use crate::Error;
 
 pub(super) const VERSION: &str = "age-encryption.org/v1";
 const X25519_INFO: &[u8] = b"age-encryption.org/v1/X25519";

@@ -71,27 +71,10 @@ pub fn parse(raw: &[u8]) -> Vec<Package> {
     out
 }
 
-/// Base 64 (RFC 4648, section 4) as hexadecimal digits.
+/// Base64 as hexadecimal digits.
 fn base64_as_hex(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let (mut bits, mut have) = (0_u32, 0_u32);
-    for byte in text.iter().filter(|byte| **byte != b'=') {
-        let value = match byte {
-            b'A'..=b'Z' => byte.wrapping_sub(b'A'),
-            b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
-            b'0'..=b'9' => byte.wrapping_sub(b'0').wrapping_add(52),
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0xffff;
-        have = have.saturating_add(6);
-        if have >= 8 {
-            have = have.saturating_sub(8);
-            out.extend(format!("{:02x}", (bits >> have) & 0xff).into_bytes());
-        }
-    }
-    Some(out)
+    let bytes = hashing::base64::decode(std::str::from_utf8(text).ok()?)?;
+    Some(bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect())
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The JSON part of LUKS2: key slots, digests, segments, tokens and requirements (LUKS2 specification, 3).
 
-use super::base64;
 use super::description::{Description, Slot, Token};
 use super::kdf::Kdf;
 use super::keyslot::{Digest, Keyslot};
@@ -8,6 +7,7 @@ use super::{Header, Segment};
 use crate::bytes::to_usize;
 use crate::error::EvidenceError;
 use crate::problem::{Place, Problem, ProblemKind};
+use hashing::base64;
 use serde_json::Value;
 
 /// cryptsetup allows 32 of each.

@@ -4,7 +4,6 @@
 //! knows XTS only and brings a random generator. The ciphers and key derivations are kept crates; the rest is here.
 //! Specifications: "LUKS1 On-Disk Format 1.2.3" and "LUKS2 On-Disk Format 1.1.1" of the cryptsetup project.
 
-mod base64;
 mod description;
 mod kdf;
 mod keyslot;

@@ -1,4 +1,4 @@
-//! Base64 as minisign's files use it (RFC 4648, section 4), canonical spellings only.
+//! Base64 (RFC 4648, section 4) as signatures, LUKS headers and package databases use it, canonical spellings only.
 //!
 //! Every text is written again and compared: bits that decoding would drop are bits somebody could
 //! change unseen.
@@ -6,7 +6,8 @@
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The bytes `text` stands for, if it is how [`encode`] writes them.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+#[must_use]
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let (mut bits, mut count) = (0u32, 0u32);
     for letter in text.trim_end_matches('=').bytes() {
@@ -29,7 +30,8 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// `bytes` in base64, padded.
-pub(crate) fn encode(bytes: &[u8]) -> String {
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
     for three in bytes.chunks(3) {
         let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
