@@ -277,7 +277,7 @@ fn a_bag_goes_to_the_holder_of_an_openpgp_key() {
     let text = String::from_utf8_lossy(&out.stderr).into_owned();
     assert_eq!(out.status.code(), Some(2), "{text}");
     assert!(text.contains("no key fit for encryption"), "{text}");
-    gpg(&["--quick-generate-key", "C. Reader", "rsa2048", "cert", "never"]);
+    gpg(&["--quick-generate-key", "C. Reader", "ed25519", "cert", "never"]);
     let list = Command::new("gpg")
         .args(["--batch", "--with-colons", "--fingerprint", "--homedir"])
         .arg(home.path())
@@ -289,7 +289,7 @@ fn a_bag_goes_to_the_holder_of_an_openpgp_key() {
         .filter_map(|line| line.strip_prefix("fpr:").map(|rest| rest.trim_matches(':')))
         .collect();
     gpg(&["--quick-add-key", prints[0], "cv25519", "encr", "never"]);
-    gpg(&["--quick-add-key", prints[1], "rsa2048", "encr", "never"]);
+    gpg(&["--quick-add-key", prints[1], "cv25519", "encr", "never"]);
     gpg(&["--armor", "--output", "b.asc", "--export", "B. Reader"]);
     gpg(&["--output", "c.pgp", "--export", "C. Reader"]);
     let age = casebook::age::Identity::generate().expect("an identity").recipient().to_string();

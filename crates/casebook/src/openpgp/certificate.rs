@@ -187,8 +187,8 @@ fn unfit(whole: &SignedPublicKey, subkey: &SignedPublicSubKey, now: u64) -> Opti
         }
     }
     // Curves that are not supported show only now; better before the case is sealed than after.
-    let mut trial =
-        MessageBuilder::from_bytes("", Vec::<u8>::new()).seipd_v1(OsRng, SymmetricKeyAlgorithm::AES256);
+    let mut trial = MessageBuilder::from_bytes("", Vec::<u8>::new())
+        .seipd_v1(OsRng, SymmetricKeyAlgorithm::AES256);
     let tried = trial.encrypt_to_key(OsRng, &subkey.key).map(drop);
     tried.err().map(|problem| format!("cannot be used: {problem}"))
 }

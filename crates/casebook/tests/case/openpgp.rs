@@ -263,11 +263,13 @@ fn gnupg_agrees() {
         let exported = ["--passphrase", phrase, "--armor", "--export-secret-keys", user];
         keys.add(&gpg.must(&exported)).unwrap();
         assert_eq!(keys.is_locked(), !phrase.is_empty());
-        for length in [0, 600_000] {
+        // RSA takes seconds a time in a debug build.
+        let few = user.starts_with("rsa");
+        for length in [600_000, 0].into_iter().take(if few { 1 } else { 2 }) {
             fs::write(gpg.at("plain"), sample(length)).unwrap();
-            for more in
-                [&["--compress-algo", "none"][..], &["--compress-algo", "zlib"], &["--armor"]]
-            {
+            let forms =
+                [&["--compress-algo", "none"][..], &["--compress-algo", "zlib"], &["--armor"]];
+            for more in forms.into_iter().take(if few { 1 } else { 3 }) {
                 let call =
                     [more, &["--recipient", user, "--output", "theirs", "--encrypt", "plain"]];
                 gpg.must(&call.concat());

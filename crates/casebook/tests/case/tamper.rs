@@ -68,7 +68,7 @@ fn a_flip_of_any_byte_of_an_act_names_it() {
             if changed[offset] == b'\n' {
                 continue;
             }
-            for files in CHANGED {
+            for files in CHANGED.into_iter().take(if offset % 5 == 0 { 3 } else { 1 }) {
                 BOTH.iter().for_each(|file| fs::write(case.join(file), &whole).unwrap());
                 files.iter().for_each(|file| fs::write(case.join(file), &changed).unwrap());
                 let found = first_problem(&case);
