@@ -27,7 +27,7 @@ enum What {
     AddMirror(add_mirror::Args),
     /// List every file in every package of the archive
     Catalogue(catalogue::Args),
-    /// Keep the manifest of a fresh install, to tell its files from others
+    /// Keep the manifest of a fresh install, whose files are explained
     AddGolden(golden::Args),
     /// Sign the list of everything in the archive; its version grows
     Sign(sign::Args),
