@@ -11,7 +11,7 @@ use crate::output::{Colour, paint, say, size};
 /// Asks the drive everything it can be asked; one that cannot be asked gives an examination that says so.
 pub(crate) fn ask(guard: &Guard, disk: &Disk) -> Examination {
     examine(disk, &mut |question| {
-        guard.ask(&disk.name, question).unwrap_or_else(|problem| Reply::none(question, problem))
+        guard.ask(&disk.name, question).unwrap_or_else(|problem| Reply::none(question, &problem))
     })
 }
 

@@ -20,6 +20,7 @@ mod passphrase;
 mod progress;
 mod recording;
 mod session;
+mod systems;
 mod target;
 mod verbs;
 

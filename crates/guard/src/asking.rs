@@ -33,7 +33,7 @@ pub struct Reply {
 impl Reply {
     /// No answer, and why.
     #[must_use]
-    pub fn none(question: Question, failure: impl ToString) -> Self {
+    pub fn none(question: Question, failure: &(impl ToString + ?Sized)) -> Self {
         let failure = Some(failure.to_string());
         let (data, sense) = (Vec::new(), Vec::new());
         Self { question, status: 0, host_status: 0, failure, data, sense }
@@ -47,7 +47,7 @@ pub fn ask(device: impl AsFd, question: Question) -> Reply {
     if !permits(&command) {
         return Reply::none(question, "the command is not on the list of harmless ones");
     }
-    send(device, question, command).unwrap_or_else(|problem| Reply::none(question, problem))
+    send(device, question, command).unwrap_or_else(|problem| Reply::none(question, &problem))
 }
 
 fn send(device: impl AsFd, question: Question, command: Command) -> io::Result<Reply> {

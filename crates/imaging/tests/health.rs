@@ -341,7 +341,7 @@ proptest! {
             asked += 1;
             let mut reply = drive.answer(question);
             // Half noise, half a true answer that was altered and cut.
-            if asked % 2 == 0 && !noise.is_empty() {
+            if asked.is_multiple_of(2) && !noise.is_empty() {
                 reply.data = noise.clone();
                 reply.sense = noise.iter().rev().copied().collect();
             } else {

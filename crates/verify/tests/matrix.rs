@@ -43,7 +43,7 @@ fn archive_of(suite: &str, system: &DebianRoot, into: &Path) -> Option<Sealed> {
             components: &["main".to_owned()],
             architecture: "amd64",
             source: Source::Lists(system.lists.clone()),
-            package_folders: &[system.debs.clone()],
+            package_folders: std::slice::from_ref(&system.debs),
             keyring: &keyring,
             wanted: &wanted,
             captured_seconds: now.as_secs(),

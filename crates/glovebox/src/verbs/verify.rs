@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use archive::store::{Catalogue, Listing, Sealed};
 use casebook::{Item, Outcome, OutcomeKind};
+use evidence::fs::FileSystem;
 use evidence::fs::tree::Limits;
-use evidence::fs::{FileSystem, MountTree};
 use guard::Guard;
 use serde::Serialize;
 use serde_json::json;
@@ -14,9 +14,10 @@ use verify::{Finding, Options, Report, Severity, Standing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::{Opened, Reading};
-use crate::output::{Colour, Format, paint, size};
+use crate::output::{Colour, Format, paint, say, size};
 use crate::recording::{Recording, recorded};
 use crate::session::Chosen;
+use crate::systems::{self, Examined};
 use crate::target;
 use crate::verbs::archive::trust::Trust;
 
@@ -50,12 +51,6 @@ struct Against {
     sealed: Sealed,
     catalogue: Catalogue,
     golden: Option<Listing>,
-}
-
-/// The report on one tree.
-struct Examined {
-    address: String,
-    report: Report,
 }
 
 #[derive(Serialize)]
@@ -96,7 +91,7 @@ impl Args {
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
         let arguments = json!({
             "source": self.source,
-            "archive": self.archive,
+            "archive": self.archive.display().to_string(),
             "golden": self.golden,
             "view": self.reading.view(),
         });
@@ -119,15 +114,22 @@ impl Args {
         let opened = self.reading.open(&address, guard)?;
         act.inputs(opened.inputs(guard, &[]));
         act.inputs(vec![input(&against.sealed)]);
-        let examined = self.examine(&opened, &address, &against)?;
+        let examined = systems::examine(&opened, &address, &mut |fs, unreached, address| {
+            compare(fs, &against, unreached.unwrap_or_default(), address)
+        })?;
+        let skipped = systems::unread(&opened, &address);
         if act.is_on() {
-            record(act, &opened, &examined)?;
+            record(act, &opened, &examined, &skipped)?;
         }
         for one in &examined {
             self.show(one, &against.sealed)?;
         }
+        for text in &skipped {
+            say(&paint(&format!("not examined: {text}"), Colour::Yellow));
+        }
         let adverse = examined.iter().any(|one| !one.report.findings.is_empty());
-        let partial = opened.stack.problems().next().is_some()
+        let partial = !skipped.is_empty()
+            || opened.stack.problems().next().is_some()
             || examined.iter().any(|one| !one.report.problems.is_empty());
         Ok(match (adverse, partial) {
             (true, _) => Exit::Findings,
@@ -136,51 +138,7 @@ impl Args {
         })
     }
 
-    fn examine(
-        &self,
-        opened: &Opened,
-        address: &evidence::address::Address,
-        against: &Against,
-    ) -> Result<Vec<Examined>, Failure> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let run = |fs: &dyn FileSystem, unreached: Vec<String>, address: String| {
-            let options = Options {
-                golden: against.golden.as_ref(),
-                limits: Limits::default(),
-                threads,
-                unreached,
-            };
-            let report = verify::run(fs, &against.catalogue, &options).map_err(|error| {
-                Failure::from(error).while_doing(format!("comparing {address}"))
-            })?;
-            Ok::<_, Failure>(Examined { address, report })
-        };
-        if address.label.is_some() || address.object.is_some() {
-            let found = opened.tree(address)?.find(address.object.as_ref())?;
-            let below = MountTree::new(std::sync::Arc::clone(&found.tree.fs), found.node);
-            return Ok(vec![run(&below, Vec::new(), found.tree.address)?]);
-        }
-        let mut examined = Vec::new();
-        for system in opened.systems() {
-            let missing = |one: &evidence::system::Unreached| format!("{} ({})", one.path, one.why);
-            let unreached = system.unreached.iter().map(missing).collect();
-            let address = format!("{}:{}", opened.name, system.name);
-            examined.push(run(&*system.tree, unreached, address)?);
-        }
-        if examined.is_empty() {
-            let mut failure = Failure::new(format!(
-                "no installed system that can be read was found on {}",
-                opened.name
-            ));
-            for (address, problem) in opened.stack.problems() {
-                failure = failure.hint(format!("problem on {address}: {problem}"));
-            }
-            return Err(failure.hint(format!("glovebox ls {}", opened.name)));
-        }
-        Ok(examined)
-    }
-
-    fn show(&self, one: &Examined, sealed: &Sealed) -> Result<(), Failure> {
+    fn show(&self, one: &Examined<Report>, sealed: &Sealed) -> Result<(), Failure> {
         let report = &one.report;
         let summary = Summary {
             address: &one.address,
@@ -211,6 +169,19 @@ impl Args {
     }
 }
 
+fn compare(
+    fs: &dyn FileSystem,
+    against: &Against,
+    unreached: Vec<String>,
+    address: &str,
+) -> Result<Report, Failure> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let golden = against.golden.as_ref();
+    let options = Options { golden, limits: Limits::default(), threads, unreached };
+    verify::run(fs, &against.catalogue, &options)
+        .map_err(|error| Failure::from(error).while_doing(format!("comparing {address}")))
+}
+
 /// The archive as the act lists it.
 fn input(sealed: &Sealed) -> Item {
     let statement = sealed.statement();
@@ -223,7 +194,12 @@ fn input(sealed: &Sealed) -> Item {
 }
 
 /// Puts the reports into an exhibit of the act.
-fn record(act: &Recording, opened: &Opened, examined: &[Examined]) -> Result<(), Failure> {
+fn record(
+    act: &Recording,
+    opened: &Opened,
+    examined: &[Examined<Report>],
+    skipped: &[String],
+) -> Result<(), Failure> {
     let exhibit = act.new_exhibit(&format!("verify-{}", opened.name))?;
     let mut lines = Vec::new();
     for one in examined {
@@ -234,10 +210,12 @@ fn record(act: &Recording, opened: &Opened, examined: &[Examined]) -> Result<(),
         lines.push(b'\n');
     }
     act.output(exhibit.add_file("verify.jsonl", &lines)?);
+    skipped.iter().for_each(|text| act.problem(format!("not examined: {text}")));
     let problems = || examined.iter().flat_map(|one| &one.report.problems);
     problems().for_each(|problem| act.problem(problem));
     let findings: usize = examined.iter().map(|one| one.report.findings.len()).sum();
-    let kind = if problems().next().is_none() { OutcomeKind::Done } else { OutcomeKind::Partial };
+    let is_whole = skipped.is_empty() && problems().next().is_none();
+    let kind = if is_whole { OutcomeKind::Done } else { OutcomeKind::Partial };
     act.concludes(Outcome::new(kind, format!("{findings} deviations")));
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use casebook::{Item, Outcome, OutcomeKind};
-use evidence::fs::{FileSystem, Node};
 use guard::Guard;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -19,6 +18,7 @@ use crate::opened::{Opened, Reading};
 use crate::output::{Colour, Format, paint, say};
 use crate::recording::{Recording, recorded};
 use crate::session::Chosen;
+use crate::systems::{self, Examined};
 use crate::{acting, target};
 
 /// Find what an intruder left on a disk or image
@@ -85,12 +85,6 @@ struct Summary<'a> {
     problems: &'a [evidence::Problem],
 }
 
-/// The report on one tree.
-struct Examined {
-    address: String,
-    report: Report,
-}
-
 impl Args {
     /// Examines.
     ///
@@ -110,8 +104,10 @@ impl Args {
         let opened = self.reading.open(&address, guard)?;
         act.inputs(std::iter::once(input(&opened, guard)).chain(rules.items).collect());
         let options = Options { yara: rules.compiled, ..Options::default() };
-        let examined = self.examine(&opened, &address, &options)?;
-        let skipped = if address.label.is_none() { unread(&opened) } else { Vec::new() };
+        let examined = systems::examine(&opened, &address, &mut |fs, unreached, _| {
+            Ok(triage::run(fs, &Options { unreached, ..options.clone() }))
+        })?;
+        let skipped = systems::unread(&opened, &address);
         // Before anything is shown: a reader that stops reading must not cost the record.
         if act.is_on() {
             record(act, &opened, &examined, &skipped)?;
@@ -142,41 +138,7 @@ impl Args {
         })
     }
 
-    fn examine(
-        &self,
-        opened: &Opened,
-        address: &evidence::address::Address,
-        options: &Options,
-    ) -> Result<Vec<Examined>, Failure> {
-        if address.label.is_some() || address.object.is_some() {
-            let found = opened.tree(address)?.find(address.object.as_ref())?;
-            let below = below(&found.tree.fs, found.node);
-            let report = triage::run(&below, options);
-            return Ok(vec![Examined { address: found.tree.address, report }]);
-        }
-        let mut examined = Vec::new();
-        for system in opened.systems() {
-            let missing = |one: &evidence::system::Unreached| format!("{} ({})", one.path, one.why);
-            let unreached = Some(system.unreached.iter().map(missing).collect());
-            let options = Options { unreached, ..options.clone() };
-            let report = triage::run(&*system.tree, &options);
-            let address = format!("{}:{}", opened.name, system.name);
-            examined.push(Examined { address, report });
-        }
-        if examined.is_empty() {
-            let mut failure = Failure::new(format!(
-                "no installed system that can be read was found on {}",
-                opened.name
-            ));
-            for (address, problem) in opened.stack.problems() {
-                failure = failure.hint(format!("problem on {address}: {problem}"));
-            }
-            return Err(failure.hint(format!("glovebox ls {}", opened.name)));
-        }
-        Ok(examined)
-    }
-
-    fn show(&self, source: &str, one: &Examined, least: Severity) -> Result<(), Failure> {
+    fn show(&self, source: &str, one: &Examined<Report>, least: Severity) -> Result<(), Failure> {
         let report = &one.report;
         for finding in report.findings.iter().filter(|finding| finding.severity <= least) {
             if self.csv {
@@ -220,7 +182,7 @@ fn input(opened: &Opened, guard: &Guard) -> Item {
 fn record(
     act: &Recording,
     opened: &Opened,
-    examined: &[Examined],
+    examined: &[Examined<Report>],
     skipped: &[String],
 ) -> Result<(), Failure> {
     let exhibit = act.new_exhibit(&format!("triage-{}", opened.name))?;
@@ -241,26 +203,6 @@ fn record(
     let kind = if is_whole { OutcomeKind::Done } else { OutcomeKind::Partial };
     act.concludes(Outcome::new(kind, format!("{findings} findings")));
     Ok(())
-}
-
-/// The tree below a directory, as a root of its own.
-fn below(fs: &std::sync::Arc<dyn FileSystem>, node: Node) -> evidence::fs::MountTree {
-    evidence::fs::MountTree::new(std::sync::Arc::clone(fs), node)
-}
-
-/// Volumes that hold something this version cannot read files from: said, never passed over.
-fn unread(opened: &Opened) -> Vec<String> {
-    let stack = &opened.stack;
-    let closed = stack.closed.iter().map(|one| format!("{} ({})", one.address, one.description));
-    let unread = stack.volumes().filter(|id| !stack.is_readable(*id)).filter_map(|id| {
-        let deciding = stack.volume(id)?.contents.first()?;
-        let whole = matches!(
-            deciding.kind.class(),
-            evidence::probe::ContentClass::FileSystem | evidence::probe::ContentClass::Swap
-        );
-        whole.then(|| format!("{} ({:?})", stack.address(id), deciding.kind))
-    });
-    closed.chain(unread).collect()
 }
 
 fn finding_text(finding: &Finding) -> String {
