@@ -360,7 +360,10 @@ proptest! {
         for told in found.health.warnings() {
             prop_assert!(!told.chars().any(char::is_control));
         }
-        let identity = serde_json::to_string(&found.health.identity).expect("a record");
-        prop_assert!(!identity.contains("\\u") && identity.is_ascii());
+        // As text, not as JSON: there a backslash and an `u` of a drive look like an escaped control character.
+        let identity = serde_json::to_value(&found.health.identity).expect("a record");
+        for told in identity.as_object().expect("fields").values().filter_map(|value| value.as_str()) {
+            prop_assert!(told.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{told:?}");
+        }
     }
 }
