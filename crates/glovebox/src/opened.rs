@@ -8,7 +8,7 @@ use evidence::address::{Address, Object};
 use evidence::collection::Collection;
 use evidence::fs::tree::{self, LastLink};
 use evidence::fs::{FileSystem, Node, RawPath, View};
-use evidence::stack::{Origin, Stack, VolumeId};
+use evidence::stack::{self, Origin, Stack, VolumeId};
 use evidence::system::{self, System};
 use evidence::volume::Key;
 use guard::Guard;
@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::{acting, passphrase, target};
 
-/// Options of every verb that reads inside evidence
+/// Options of every verb that puts volumes together
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Reading {
+pub(crate) struct Layers {
     /// A further disk or image that volumes may spread over
     #[arg(long = "beside", value_name = "DISK|IMAGE")]
     beside: Vec<String>,
@@ -35,6 +35,13 @@ pub(crate) struct Reading {
     /// Open encrypted volumes with the recovery key in this file
     #[arg(long, value_name = "FILE")]
     recovery_key_file: Vec<PathBuf>,
+}
+
+/// Options of every verb that reads inside evidence
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Reading {
+    #[command(flatten)]
+    layers: Layers,
     /// Show the file system as a mount would, or as its blocks stand
     #[arg(long, value_enum, default_value = "recovered")]
     view: Shown,
@@ -91,13 +98,9 @@ pub(crate) struct Found {
     pub(crate) inputs: Vec<Item>,
 }
 
-impl Reading {
-    /// The view asked for.
-    pub(crate) fn view(&self) -> View {
-        self.view.into()
-    }
-
-    fn key_kinds(&self) -> Vec<&'static str> {
+impl Layers {
+    /// Kinds of keys that are tried on encrypted volumes.
+    pub(crate) fn key_kinds(&self) -> Vec<&'static str> {
         let asked: &[()] = if self.ask_passphrase { &[()] } else { &[] };
         [
             ("passphrase", self.volume_passphrase_file.len().saturating_add(asked.len())),
@@ -132,6 +135,29 @@ impl Reading {
         Ok(keys)
     }
 
+    /// A disk or image with everything assembled from it, and on the booted stick from every other disk.
+    ///
+    /// # Errors
+    /// If a source cannot be opened, or a key file cannot be read.
+    pub(crate) fn examine(&self, named: stack::Disk, guard: &Guard) -> Result<Stack, Failure> {
+        let keys = self.keys()?;
+        let mut disks = vec![named];
+        for word in &self.beside {
+            disks.push(target::disk_source(word, guard)?);
+        }
+        for other in target::other_disks(guard, &disks)? {
+            disks.push(other);
+        }
+        Ok(Stack::examine(&disks, &keys))
+    }
+}
+
+impl Reading {
+    /// The view asked for.
+    pub(crate) fn view(&self) -> View {
+        self.view.into()
+    }
+
     /// Opens the source of an address, and on the booted stick every other disk a volume may spread over.
     ///
     /// # Errors
@@ -144,18 +170,10 @@ impl Reading {
             let key_kinds = Vec::new();
             return Ok(Opened { stack, collection, name: word, view: self.view(), key_kinds });
         }
-        let keys = self.keys()?;
         let named = target::disk_source(&word, guard)?;
         let name = named.name.clone();
-        let mut disks = vec![named];
-        for word in &self.beside {
-            disks.push(target::disk_source(word, guard)?);
-        }
-        for other in target::other_disks(guard, &disks)? {
-            disks.push(other);
-        }
-        let stack = Stack::examine(&disks, &keys);
-        let key_kinds = self.key_kinds();
+        let stack = self.layers.examine(named, guard)?;
+        let key_kinds = self.layers.key_kinds();
         Ok(Opened { stack, collection: None, name, view: self.view(), key_kinds })
     }
 

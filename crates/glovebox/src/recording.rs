@@ -63,6 +63,16 @@ impl Recording {
         Ok(act.new_exhibit(label)?)
     }
 
+    /// Goes on with an exhibit of an earlier act; before anything in it is touched.
+    ///
+    /// # Errors
+    /// If there is no act, the exhibit is not in the case, or another act is at work on it.
+    pub(crate) fn go_on_with(&self, exhibit: &str) -> Result<(), Failure> {
+        let act = self.act.lock().unwrap_or_else(PoisonError::into_inner);
+        let act = act.as_ref().ok_or_else(|| Failure::new("the act has ended already"))?;
+        Ok(act.go_on_with(exhibit)?)
+    }
+
     /// A file of the act's exhibits, finished.
     pub(crate) fn output(&self, item: Item) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).outputs.push(item);

@@ -56,11 +56,12 @@ pub(crate) fn meaning(word: &str, guard: &Guard) -> Meaning {
     }
 }
 
-/// Opens what the word names.
+/// Opens what the word names: a disk also as `serial=…`.
 ///
 /// # Errors
-/// If there is no such disk or file, or the broker refuses.
+/// If there is no such disk or file, no or more than one disk has the serial number, or the broker refuses.
 pub(crate) fn open(word: &str, guard: &Guard) -> Result<Target, Failure> {
+    let word = &*by_serial(word, guard)?;
     match meaning(word, guard) {
         Meaning::Disk(name) => {
             let opened = guard.open(&name).map_err(|problem| {
@@ -88,13 +89,12 @@ pub(crate) fn address(word: &str) -> Address {
     Address::parse(word.as_bytes(), &exists)
 }
 
-/// The disk, by its name or as `serial=…`, or the image in a file of any format.
+/// The disk, or the image in a file of any format.
 ///
 /// # Errors
-/// As [`open`], and if no or more than one disk has the serial number.
+/// As [`open`].
 pub(crate) fn disk_source(word: &str, guard: &Guard) -> Result<stack::Disk, Failure> {
-    let word = by_serial(word, guard)?;
-    let target = open(&word, guard)?;
+    let target = open(word, guard)?;
     let source = target.source()?;
     if target.disk.is_some() {
         return Ok(stack::Disk { name: target.name, source });

@@ -238,3 +238,139 @@ fn an_image_in_a_case_is_compared_with_its_act() {
     // The same bytes outside a case: nothing to compare with.
     assert_eq!(verify(&bench.source).0, Some(3));
 }
+
+fn acts(bench: &Bench) -> Vec<Value> {
+    let text = std::fs::read_to_string(bench.case().join("acts.jsonl")).expect("acts");
+    let acts = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    acts.map(|line| line["act"].clone()).collect()
+}
+
+/// Two partitions on the bench's disk, made by `sfdisk`; gives the bytes of the second.
+fn partitioned(bench: &Bench) -> Option<Vec<u8>> {
+    let table = "label: dos\nstart=2048,size=4096,type=83\nstart=6144,size=8192,type=83\n";
+    let mut child = Command::new("sfdisk")
+        .args(["-q", &bench.source.to_string_lossy()])
+        .stdin(Stdio::piped())
+        .spawn()
+        .inspect_err(|_| println!("skipped: no sfdisk"))
+        .ok()?;
+    let mut input = child.stdin.take().expect("its input");
+    std::io::Write::write_all(&mut input, table.as_bytes()).expect("a table");
+    drop(input);
+    assert!(child.wait().expect("sfdisk").success());
+    let bytes = std::fs::read(&bench.source).expect("the disk");
+    Some(bytes[6144 * 512..][..8192 * 512].to_vec())
+}
+
+/// Vouched for by `sfdisk`, which made the partition, and by the bytes of the disk.
+#[test]
+fn a_volume_is_imaged_by_its_address() {
+    let bench = bench(12);
+    let Some(second) = partitioned(&bench) else { return };
+    let case = bench.case().to_string_lossy().into_owned();
+    let volume = format!("{}:2", bench.source.display());
+    let image = |word: &str, more: &[&str]| {
+        let words = [&["image", word, "--case", case.as_str(), "--json"], more].concat();
+        answers(&glovebox(&words))
+    };
+    let (code, records, said) = image(&volume, &["--format", "raw,e01"]);
+    assert_eq!(code, Some(0), "{said}");
+    let exhibit = bench.case().join("exhibits/001-disk-2");
+    assert!(std::fs::read(exhibit.join("image.raw")).expect("raw") == second);
+    judged("ewfverify", &["-q", "image.E01"], &exhibit);
+    let expected = hashing::digest_bytes(&second, &hashing::Algorithms::sha256()).sha256_hex();
+    assert_eq!(imaged(&records)["digests"]["sha256"], expected);
+    // The record says which bytes of what, and gives digests to the volume alone.
+    let act = acts(&bench).pop().expect("an act");
+    let inputs = act["inputs"].as_array().expect("inputs").clone();
+    let read = inputs.iter().rfind(|one| one["name"] == volume.as_str()).expect("the volume");
+    assert_eq!(read["facts"]["first_byte"], 6144 * 512, "{act}");
+    assert_eq!(read["facts"]["length_bytes"], 8192 * 512, "{act}");
+    assert_eq!(read["digests"]["sha256"], expected, "{act}");
+    let around = inputs.iter().find(|one| one["facts"]["only"] == volume.as_str());
+    assert!(
+        around.is_some_and(|disk| disk["digests"].as_object().is_none_or(|all| all.is_empty()))
+    );
+    // It verifies as other images do, and can be imaged again out of the image of the disk.
+    let e01 = exhibit.join("image.E01").to_string_lossy().into_owned();
+    assert_eq!(glovebox(&["image", "verify", &e01]).status.code(), Some(0));
+    let (code, _, said) = bench.image(&["--format", "e01", "--label", "whole"]);
+    assert_eq!(code, Some(0), "{said}");
+    let whole = bench.case().join("exhibits/002-whole/image.E01");
+    let (code, _, said) = image(&format!("{}:2", whole.display()), &["--label", "again"]);
+    assert_eq!(code, Some(0), "{said}");
+    let again = std::fs::read(bench.case().join("exhibits/003-again/image.raw"));
+    assert!(again.expect("raw") == second);
+    // What is not there, and what is no volume.
+    for (word, expected) in [(":7", "no volume"), (":2:/etc/passwd", "glovebox cp")] {
+        let word = format!("{}{word}", bench.source.display());
+        let (code, _, said) = image(&word, &[]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    bench.verify_case();
+}
+
+/// As above, from a disk: `losetup` gives one.
+#[test]
+fn a_partition_is_read_from_the_disk_itself() {
+    let bench = bench(12);
+    let Some(second) = partitioned(&bench) else { return };
+    let source = bench.source.to_string_lossy().into_owned();
+    let made = Command::new("losetup").args(["--find", "--show", &source]).output();
+    let Some(made) = made.ok().filter(|out| out.status.success()) else {
+        println!("skipped: no loop devices");
+        return;
+    };
+    let device = String::from_utf8_lossy(&made.stdout).trim().to_owned();
+    let case = bench.case().to_string_lossy().into_owned();
+    let word = format!("{}:2", device.trim_start_matches("/dev/"));
+    let out = glovebox(&["image", &word, "--case", &case, "--json", "--label", "p"]);
+    let _ = Command::new("losetup").args(["--detach", &device]).status();
+    let (code, _, said) = answers(&out);
+    assert_eq!(code, Some(0), "{said}");
+    let copied = std::fs::read(bench.case().join("exhibits/001-p/image.raw")).expect("raw");
+    assert!(copied == second);
+    let act = acts(&bench).pop().expect("an act");
+    let inputs = act["inputs"].as_array().expect("inputs").clone();
+    let read = inputs.iter().find(|one| one["name"] == word.as_str()).expect("the volume");
+    assert_eq!(read["facts"]["read"], "from the disk", "{act}");
+    bench.verify_case();
+}
+
+/// Vouched for by the bytes of the source.
+#[test]
+fn a_conversion_is_an_act() {
+    let bench = bench(2);
+    let (code, _, said) = bench.image(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    let case = bench.case().to_string_lossy().into_owned();
+    let exhibit = bench.case().join("exhibits/001-disk");
+    let raw = exhibit.join("image.raw").to_string_lossy().into_owned();
+    let expected = hashing::digest_bytes(&bench.bytes, &hashing::Algorithms::sha256()).sha256_hex();
+    let elsewhere = bench.folder.path().join("converted");
+    for (to, name) in [
+        (exhibit.join("again"), "exhibits/001-disk/again.E01".to_owned()),
+        (elsewhere.clone(), format!("{}.E01", elsewhere.display())),
+    ] {
+        let to = to.to_string_lossy().into_owned();
+        let words = ["image", "convert", &raw, "--format", "e01", "--to", &to, "--case", &case];
+        let out = glovebox(&words);
+        assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+        let act = acts(&bench).pop().expect("an act");
+        assert_eq!(act["verb"], "image convert", "{act}");
+        assert_eq!(act["inputs"][0]["digests"]["sha256"], expected, "{act}");
+        let output = &act["outputs"][0];
+        assert_eq!(output["name"], name.as_str(), "{act}");
+        assert_eq!(output["facts"]["image_digests"]["sha256"], expected, "{act}");
+        let file = std::fs::read(format!("{to}.E01")).expect("the new image");
+        let file = hashing::digest_bytes(&file, &hashing::Algorithms::sha256());
+        assert_eq!(output["digests"]["sha256"], file.sha256_hex(), "{act}");
+        bench.verify_case();
+    }
+    // What the act recorded of the new image is what it is compared with later.
+    let e01 = exhibit.join("again.E01").to_string_lossy().into_owned();
+    let (code, records, said) = answers(&glovebox(&["image", "verify", &e01, "--json"]));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(records[0]["digests"].to_string().contains("\"act\":"), "{records:?}");
+}

@@ -193,6 +193,29 @@ fn digests_inside_a_disk_are_those_of_the_files() {
     assert!(ours.contains(&format!("{digest}  disk:1.img:0:/etc/passwd")), "{ours}");
 }
 
+/// Vouched for by `sha256sum` of the same bytes, cut by the test.
+#[test]
+fn pieces_of_files_inside_a_disk_are_those_of_the_files() {
+    let Some(bench) = bench() else { return };
+    let words = ["hash", "--piece", "64KiB", "disk:1.img:0:/home/user/zeros"];
+    let ours = String::from_utf8(bench.clean(&words)).expect("text");
+    let content = vec![0u8; 200_000];
+    for (number, piece) in content.chunks(64 << 10).enumerate() {
+        let path = bench.directory.path().join("piece");
+        std::fs::write(&path, piece).expect("a piece");
+        let theirs = run("sha256sum", &[&path.to_string_lossy()]);
+        let (digest, from) = (theirs.split(' ').next().expect("a digest"), number << 16);
+        let last = from + piece.len() - 1;
+        assert!(ours.contains(&format!("{digest}  ")), "{ours}");
+        assert!(ours.contains(&format!("offset {from}-{last}")), "{ours}");
+    }
+    assert_eq!(ours.lines().filter(|line| line.contains(" offset ")).count(), 4, "{ours}");
+    // A folder too: each file has its own pieces, an empty or small one a single piece or none.
+    let all = bench.clean(&["hash", "--piece", "512B", "disk:1.img:0:/etc"]);
+    let all = String::from_utf8(all).expect("text");
+    assert!(all.contains("passwd offset 0-25"), "{all}");
+}
+
 #[test]
 fn what_is_not_there_is_named_with_a_way_out() {
     let Some(bench) = bench() else { return };

@@ -70,7 +70,7 @@ pub use remote::{Remote, RemoteCopy};
 pub use rescue::LateChunk;
 pub use session::{CopyEnd, CopyResult, Open, Outcome, ReadBack, Session, Step, Work};
 pub use sink::{Layout, NullSink, Sink};
-pub use source::{FileSource, ReadAt};
+pub use source::{FileSource, PartOf, ReadAt};
 pub use timed::TimedSource;
 pub use verify::{publish, verify_copy};
 pub use writer::{

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::sync::Arc;
 
 use rustix::fs::{Advice, OFlags, fadvise, fcntl_getfl, fcntl_setfl};
 
@@ -26,6 +27,47 @@ pub trait ReadAt: Send + Sync {
 
     /// Asks that the next read of this range comes from the medium and not from a cache.
     fn forget_cached(&self, _offset_bytes: u64, _length_bytes: u64) {}
+}
+
+/// A part of a source: addresses count from its beginning.
+pub struct PartOf {
+    whole: Arc<dyn ReadAt>,
+    start_bytes: u64,
+    length_bytes: u64,
+}
+
+impl PartOf {
+    /// `length_bytes` from `start_bytes`, cut to what the source has.
+    #[must_use]
+    pub fn new(whole: Arc<dyn ReadAt>, start_bytes: u64, length_bytes: u64) -> Self {
+        let length_bytes = length_bytes.min(whole.size_bytes().saturating_sub(start_bytes));
+        Self { whole, start_bytes, length_bytes }
+    }
+}
+
+impl ReadAt for PartOf {
+    fn read_at(&self, offset_bytes: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.length_bytes.saturating_sub(offset_bytes);
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        match buffer.get_mut(..length) {
+            Some(part) if !part.is_empty() => {
+                self.whole.read_at(self.start_bytes.saturating_add(offset_bytes), part)
+            }
+            _ => Ok(0),
+        }
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.length_bytes
+    }
+
+    fn sector_bytes(&self) -> u32 {
+        self.whole.sector_bytes()
+    }
+
+    fn forget_cached(&self, offset_bytes: u64, length_bytes: u64) {
+        self.whole.forget_cached(self.start_bytes.saturating_add(offset_bytes), length_bytes);
+    }
 }
 
 /// A file or block device opened for reading.
@@ -78,5 +120,26 @@ impl ReadAt for FileSource {
         // Advice only: a kernel that does not take it reads from its cache.
         let length = std::num::NonZeroU64::new(length_bytes);
         let _ = fadvise(&self.file, offset_bytes, length, Advice::DontNeed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_ends_where_it_ends() {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &[[1; 512], [2; 512], [3; 512]].concat()).unwrap();
+        let whole: Arc<dyn ReadAt> = Arc::new(FileSource::new(file, 512).unwrap());
+        let part = PartOf::new(Arc::clone(&whole), 512, 512);
+        let mut buffer = [0; 1024];
+        assert_eq!(part.read_at(0, &mut buffer).unwrap(), 512);
+        assert!(buffer[..512].iter().all(|byte| *byte == 2));
+        assert_eq!(part.read_at(500, &mut buffer).unwrap(), 12);
+        assert_eq!(part.read_at(512, &mut buffer).unwrap(), 0);
+        assert_eq!(part.read_at(u64::MAX, &mut buffer).unwrap(), 0);
+        assert_eq!(PartOf::new(Arc::clone(&whole), 1024, u64::MAX).size_bytes(), 512);
+        assert_eq!(PartOf::new(whole, 4096, 512).size_bytes(), 0);
     }
 }

@@ -8,9 +8,9 @@ use super::tree::{self, Limits, Visit};
 use super::{FileKind, FileSystem, Node, RawPath};
 use crate::error::EvidenceError;
 use crate::problem::{Place, Problem};
-use hashing::{Algorithms, Digests, MultiHasher};
+use hashing::{Algorithms, Digests, MultiHasher, PieceDigests, PieceHasher};
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -24,10 +24,40 @@ pub struct Digested {
     pub visit: Visit,
     /// Digests over its content, with zeros where it could not be read; `None` for what is no file, or not readable.
     pub digests: Option<Digests>,
+    /// Digests of its pieces, if they were asked for.
+    pub pieces: Vec<PieceDigests>,
     /// What could not be read.
     pub holes: Vec<Hole>,
     /// Why there are no digests of a file.
     pub problem: Option<Problem>,
+}
+
+/// What is wanted of each file.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The digests.
+    pub algorithms: &'a Algorithms,
+    /// Also the digests of every so many bytes.
+    pub piece_bytes: Option<NonZeroU64>,
+}
+
+impl<'a> Wanted<'a> {
+    /// Digests of whole files only.
+    #[must_use]
+    pub fn whole(algorithms: &'a Algorithms) -> Self {
+        Self { algorithms, piece_bytes: None }
+    }
+}
+
+/// What one file holds.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// Its digests, with zeros where it could not be read.
+    pub digests: Digests,
+    /// Those of its pieces, in order, if they were asked for.
+    pub pieces: Vec<PieceDigests>,
+    /// What could not be read.
+    pub holes: Vec<Hole>,
 }
 
 /// Digests of one file, with zeros for what cannot be read, and the holes.
@@ -40,23 +70,55 @@ pub fn file(
     size_bytes: u64,
     algorithms: &Algorithms,
 ) -> Result<(Digests, Vec<Hole>), EvidenceError> {
-    let mut hasher = MultiHasher::new(algorithms);
+    let content = file_in_pieces(fs, node, size_bytes, Wanted::whole(algorithms))?;
+    Ok((content.digests, content.holes))
+}
+
+/// Digests of one file and of its pieces, from one read.
+///
+/// # Errors
+/// As [`file`].
+pub fn file_in_pieces(
+    fs: &dyn FileSystem,
+    node: Node,
+    size_bytes: u64,
+    wanted: Wanted<'_>,
+) -> Result<Content, EvidenceError> {
+    let mut hashers = Hashers {
+        whole: MultiHasher::new(wanted.algorithms),
+        pieces: wanted.piece_bytes.map(|bytes| PieceHasher::new(wanted.algorithms, bytes)),
+    };
     let holes = content::stream(fs, node, Which::Main, size_bytes, &mut |piece| {
         match piece {
-            Piece::Data(bytes) => hasher.update(bytes),
-            Piece::Unreadable(length) => zeros(&mut hasher, length),
+            Piece::Data(bytes) => hashers.update(bytes),
+            Piece::Unreadable(length) => hashers.zeros(length),
         }
         Ok::<(), EvidenceError>(())
     })?;
-    Ok((hasher.finish(), holes))
+    let pieces = hashers.pieces.map(PieceHasher::finish).unwrap_or_default();
+    Ok(Content { digests: hashers.whole.finish(), pieces, holes })
 }
 
-fn zeros(hasher: &mut MultiHasher, mut length: u64) {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    while length > 0 {
-        let part = crate::bytes::to_usize(length).min(ZEROS.len());
-        hasher.update(ZEROS.get(..part).unwrap_or(&ZEROS));
-        length = length.saturating_sub(crate::bytes::to_u64(part));
+struct Hashers {
+    whole: MultiHasher,
+    pieces: Option<PieceHasher>,
+}
+
+impl Hashers {
+    fn update(&mut self, bytes: &[u8]) {
+        self.whole.update(bytes);
+        if let Some(pieces) = &mut self.pieces {
+            pieces.update(bytes);
+        }
+    }
+
+    fn zeros(&mut self, mut length: u64) {
+        const ZEROS: [u8; 4096] = [0; 4096];
+        while length > 0 {
+            let part = crate::bytes::to_usize(length).min(ZEROS.len());
+            self.update(ZEROS.get(..part).unwrap_or(&ZEROS));
+            length = length.saturating_sub(crate::bytes::to_u64(part));
+        }
     }
 }
 
@@ -86,7 +148,7 @@ pub fn walk(
     fs: &dyn FileSystem,
     start: (Node, &RawPath),
     limits: Limits,
-    algorithms: &Algorithms,
+    wanted: Wanted<'_>,
     threads: NonZeroUsize,
     take: &mut dyn FnMut(Digested),
 ) -> Vec<Problem> {
@@ -100,7 +162,7 @@ pub fn walk(
             let (done, work) = (done.clone(), &work);
             scope.spawn(move || {
                 while let Some((number, visit)) = next(work) {
-                    if done.send((number, digested(fs, visit, algorithms))).is_err() {
+                    if done.send((number, digested(fs, visit, wanted))).is_err() {
                         break;
                     }
                 }
@@ -137,18 +199,25 @@ fn next(work: &Mutex<Receiver<(u64, Visit)>>) -> Option<(u64, Visit)> {
     work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-fn digested(fs: &dyn FileSystem, visit: Visit, algorithms: &Algorithms) -> Digested {
+fn digested(fs: &dyn FileSystem, visit: Visit, wanted: Wanted<'_>) -> Digested {
     let m = &visit.metadata;
-    if m.kind != FileKind::File {
-        return Digested { visit, digests: None, holes: Vec::new(), problem: None };
+    let (node, size_bytes, is_file) = (m.node, m.size_bytes, m.kind == FileKind::File);
+    let mut digested =
+        Digested { visit, digests: None, pieces: Vec::new(), holes: Vec::new(), problem: None };
+    if !is_file {
+        return digested;
     }
-    match file(fs, m.node, m.size_bytes, algorithms) {
-        Ok((digests, holes)) => Digested { visit, digests: Some(digests), holes, problem: None },
+    match file_in_pieces(fs, node, size_bytes, wanted) {
+        Ok(found) => {
+            digested.digests = Some(found.digests);
+            (digested.pieces, digested.holes) = (found.pieces, found.holes);
+        }
         Err(error) => {
-            let problem = error.to_problem(Place::Path(visit.path.clone()));
-            Digested { visit, digests: None, holes: Vec::new(), problem: Some(problem) }
+            let place = Place::Path(digested.visit.path.clone());
+            digested.problem = Some(error.to_problem(place));
         }
     }
+    digested
 }
 
 fn in_order(results: &Receiver<(u64, Digested)>, pace: &Pace, take: &mut dyn FnMut(Digested)) {

@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::source::{Source, Window};
 use crate::volume::Key;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A disk or image to look at.
@@ -190,6 +191,50 @@ impl Stack {
         let window =
             Window::new(Arc::clone(&layer.source), volume.start_bytes, volume.length_bytes);
         Some(Arc::new(window))
+    }
+
+    /// Where the range begins on its disk, in bytes, if it is one piece of it: not for what was assembled or unlocked.
+    #[must_use]
+    pub fn start_on_disk_bytes(&self, id: VolumeId) -> Option<u64> {
+        let (mut start_bytes, mut at) = (self.volume(id)?.start_bytes, id);
+        loop {
+            match self.origin(at)? {
+                Origin::Disk => return Some(start_bytes),
+                Origin::Nested { on } => {
+                    at = self.below(at, on).last()?;
+                    start_bytes = start_bytes.checked_add(self.volume(at)?.start_bytes)?;
+                }
+                Origin::Assembled { .. } | Origin::Unlocked { .. } => return None,
+            }
+        }
+    }
+
+    /// The disks whose bytes a range is made of, each once.
+    #[must_use]
+    pub fn disks_of(&self, id: VolumeId) -> BTreeSet<String> {
+        let (mut disks, mut seen) = (BTreeSet::new(), BTreeSet::from([id]));
+        let mut open = vec![id];
+        while let Some(id) = open.pop() {
+            let on: &[String] = match self.origin(id) {
+                Some(Origin::Nested { on } | Origin::Unlocked { on, .. }) => {
+                    std::slice::from_ref(on)
+                }
+                Some(Origin::Assembled { members, .. }) => members,
+                Some(Origin::Disk) => {
+                    disks.insert(self.disk_of(id).to_owned());
+                    &[]
+                }
+                None => &[],
+            };
+            let below = on.iter().flat_map(|on| self.below(id, on));
+            open.extend(below.filter(|one| seen.insert(*one)));
+        }
+        disks
+    }
+
+    /// The ranges with this address that were there before the layer of this one.
+    fn below<'a>(&'a self, id: VolumeId, on: &'a str) -> impl Iterator<Item = VolumeId> + 'a {
+        self.volumes().filter(move |one| one.layer < id.layer && self.address(*one) == on)
     }
 
     /// Whether the range is to be read as a file system: not if it is part of a volume that was assembled, whose files

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
 
 use evidence::bodyfile;
-use evidence::fs::digest::{self, Digested};
+use evidence::fs::digest::{self, Digested, Wanted};
 use evidence::fs::tree::{self, Limits};
 use evidence::fs::{FileSystem, Node, RawPath, View};
 use guard::Guard;
@@ -170,7 +170,8 @@ impl Args {
                     writer.problem(&tree.address, &problem);
                 }
             };
-            digest::walk(fs, start, Limits::default(), &algorithms, threads, &mut take)
+            let wanted = Wanted::whole(&algorithms);
+            digest::walk(fs, start, Limits::default(), wanted, threads, &mut take)
         } else {
             tree::walk(fs, start.0, start.1, Limits::default(), &mut |visit| {
                 writer.line(&bodyfile::line(fs, &place(&visit.path), &visit.metadata, None));

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use evidence::fs::digest::{self, Digested};
+use evidence::fs::digest::{self, Digested, Wanted};
 use evidence::fs::tree::{Limits, Visit};
 use evidence::fs::{FileKind, FileSystem};
 use evidence::source::Source;
@@ -263,14 +263,15 @@ impl Gatherer<'_> {
             take(fs, &address, one);
         };
         let metadata = fs.metadata(found.node)?;
+        let wanted = Wanted { algorithms: self.algorithms, piece_bytes: self.piece_bytes };
         let met = if metadata.kind == FileKind::Directory {
             let start = (found.node, &found.path);
-            digest::walk(fs, start, Limits::default(), self.algorithms, self.threads, &mut show)
+            digest::walk(fs, start, Limits::default(), wanted, self.threads, &mut show)
         } else {
-            let (digests, holes) =
-                digest::file(fs, found.node, metadata.size_bytes, self.algorithms)?;
+            let read = digest::file_in_pieces(fs, found.node, metadata.size_bytes, wanted)?;
             let visit = Visit { path: found.path.clone(), metadata };
-            show(Digested { visit, digests: Some(digests), holes, problem: None });
+            let (pieces, holes) = (read.pieces, read.holes);
+            show(Digested { visit, digests: Some(read.digests), pieces, holes, problem: None });
             Vec::new()
         };
         problems.extend(met);
@@ -281,17 +282,13 @@ impl Gatherer<'_> {
     }
 
     fn inside(&self, word: &str, naming: Naming, all: &mut Gathered) -> Result<(), Failure> {
-        if self.piece_bytes.is_some() {
-            return Err(Failure::new("pieces of files inside a disk are not computed")
-                .hint("glovebox cp ADDRESS --to FOLDER; glovebox hash --piece SIZE FOLDER"));
-        }
         let start = target::address(word);
         let start = match &start.object {
             Some(evidence::address::Object::Path(path)) => path.0.clone(),
             _ => b"/".to_vec(),
         };
-        let mut unread = Vec::new();
-        let (address, problems) = self.walk(word, &mut |fs, address, one| {
+        let (mut unread, in_pieces) = (Vec::new(), self.piece_bytes.is_some());
+        let (address, problems) = self.walk(word, &mut |fs, address, mut one| {
             let below = below(&one.visit.path.0, &start);
             let path = match naming {
                 Naming::Below => below,
@@ -302,7 +299,12 @@ impl Gatherer<'_> {
                 return;
             }
             match content(fs, &one) {
-                Some(content) => all.add(path, content),
+                Some(content) => {
+                    if in_pieces && one.digests.is_some() {
+                        all.pieces.insert(path.clone(), std::mem::take(&mut one.pieces));
+                    }
+                    all.add(path, content);
+                }
                 None => unread.push(path),
             }
         })?;

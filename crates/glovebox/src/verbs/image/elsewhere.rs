@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wire::{Dial, Limits, PairingCode};
 
+use super::subject::Subject;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::passphrase;
@@ -76,16 +77,16 @@ pub(super) fn sort(words: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
 pub(super) fn wanted(
     receivers: &[String],
     to_disk: &ToDisk,
-    source: &Target,
+    source: &Subject,
     case: &Case,
     label: &str,
 ) -> Result<Vec<Value>, Failure> {
     let mut others = Vec::new();
     for address in receivers {
-        let disk = source.disk.as_ref();
+        let disk = source.target.disk.as_ref();
         let what = json!({
             "label": label,
-            "source": source.name,
+            "source": source.name(),
             "model": disk.map(|disk| &disk.model),
             "serial": disk.map(|disk| &disk.serial),
             "case": case.info().id,

@@ -10,6 +10,7 @@ mod place;
 mod record;
 mod resume;
 mod stored;
+mod subject;
 mod take;
 mod told;
 mod verify;

@@ -4,19 +4,20 @@ use std::path::PathBuf;
 
 use casebook::{Item, Outcome, OutcomeKind};
 use guard::Guard;
-use imaging::{FileSource, Medium, ReadAt, Session};
+use imaging::{Medium, Session};
 use serde_json::{Value, json};
 
 use super::elsewhere::{Codes, Doors};
 use super::place::Place;
-use super::take::source_item;
+use super::subject::Subject;
 use super::working::{self, Imaging, JOURNAL};
+use crate::acting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::Watched;
+use crate::opened::Layers;
 use crate::output::Format;
 use crate::session::Chosen;
-use crate::{acting, target};
 
 /// Go on with an imaging that was interrupted, from where it stood
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,8 @@ pub(crate) struct Args {
     to: Vec<PathBuf>,
     #[command(flatten)]
     codes: Codes,
+    #[command(flatten)]
+    layers: Layers,
     #[command(flatten)]
     chosen: Chosen,
     #[command(flatten)]
@@ -56,36 +59,25 @@ impl Args {
         }
         let work = Session::look(&journal)?;
         let known = work.source["name"].as_str().unwrap_or_default().to_owned();
-        let target = target::open(self.source.as_deref().unwrap_or(&known), &guard)?;
-        let found = working::identity(&target);
-        for fact in ["serial", "model"] {
-            if found[fact] != work.source[fact] {
-                let (found, expected) = (&found[fact], &work.source[fact]);
-                return Err(Failure::new(format!(
-                    "the {fact} of {} is {found}, of the disk that was being imaged {expected}",
-                    target.name
-                ))
-                .hint("name the disk with --source DISK"));
-            }
-        }
-        if let Some(disk) = &target.disk {
+        let volume = work.source["volume"]["label"].as_str();
+        let word = self.source.as_deref().unwrap_or(&known);
+        let subject = Subject::open(word, volume, &self.layers, &guard)?;
+        check(&subject.identity(), &work.source, &subject.target.name)?;
+        for disk in subject.disks() {
             guard.mark_source(&disk.name)?;
         }
-        let watched = target.disk.as_ref().map(|disk| Watched::begin(&guard, disk));
+        let watched = subject.target.disk.as_ref().map(|disk| Watched::begin(&guard, disk));
         let cancel = working::stop_asked()?;
-        let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
-        let input = source_item(&target, source.size_bytes());
-        let mut noted = input.clone();
-        if let Some(watched) = &watched {
-            watched.note(&mut noted);
-        }
+        let (input, around) = (subject.item(), subject.around());
+        let inputs = working::begin_with(&subject, watched.as_ref());
         let who = acting::who(&case);
-        let arguments: Value = json!({ "exhibit": place.name(), "source": target.name });
-        let draft = acting::draft(&who, &guard, "image resume", arguments, vec![noted])?;
+        let arguments: Value = json!({ "exhibit": place.name(), "source": subject.name() });
+        let draft = acting::draft(&who, &guard, "image resume", arguments, inputs)?;
         let act = case.begin(draft, &signer)?;
         // The claim comes first: going on cuts off and adds to files the case has recorded.
-        let mut doors = Doors::new(&guard, &case, &target, place.folder(), &self.codes, &cancel)
-            .moved(&self.to);
+        let folder = place.folder();
+        let doors = Doors::new(&guard, &case, &subject.target, folder, &self.codes, &cancel);
+        let mut doors = doors.moved(&self.to);
         let mut open =
             |what: &Value, medium: &Medium, state: Option<&Value>| doors.open(what, medium, state);
         let begun = act
@@ -106,15 +98,30 @@ impl Args {
             guard: &guard,
             place: &place,
             input,
-            name: target.name.clone(),
+            around,
+            name: subject.name().to_owned(),
             answer: self.answer,
             is_verified: true,
             doors: Some(doors),
             watched,
         };
-        let source = working::timed(source, work.read_timeout_seconds);
+        let source = working::timed(subject.bytes(), work.read_timeout_seconds);
         imaging.run(session, &*source, act, &cancel)
     }
+}
+
+/// Whether what was found is what was being imaged.
+fn check(found: &Value, expected: &Value, name: &str) -> Result<(), Failure> {
+    for fact in ["serial", "model", "volume"] {
+        if found[fact] != expected[fact] {
+            let (found, expected) = (&found[fact], &expected[fact]);
+            return Err(Failure::new(format!(
+                "the {fact} of {name} is {found}, of the disk that was being imaged {expected}",
+            ))
+            .hint("name the disk with --source DISK"));
+        }
+    }
+    Ok(())
 }
 
 /// Where reading went on, as a fact of what was read.

@@ -2,21 +2,22 @@
 
 use std::path::PathBuf;
 
-use casebook::{Item, Outcome, OutcomeKind};
+use casebook::{Outcome, OutcomeKind};
 use guard::Guard;
-use hashing::{Algorithm, Algorithms, Digests};
-use imaging::{About, Compression, FileSource, Format, Medium, ReadAt, Request, Session, Work};
+use hashing::{Algorithm, Algorithms};
+use imaging::{About, Compression, Format, Medium, ReadAt, Request, Session, Work};
 use serde_json::{Value, json};
 
 use super::elsewhere::{self, Codes, Doors, ToDisk};
 use super::place::Place;
+use super::subject::Subject;
 use super::working::{self, Imaging, JOURNAL};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::Watched;
+use crate::opened::Layers;
 use crate::output::Format as Answer;
 use crate::session::Chosen;
-use crate::target::{self, Target};
 use crate::{acting, clock};
 
 /// Bytes read at once.
@@ -26,8 +27,8 @@ const CHECKPOINT_BYTES: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Take {
-    /// The disk, such as sda, or an image file
-    #[arg(value_name = "DISK|IMAGE", required = true)]
+    /// A disk such as sda, a volume such as sda:2, or an image file
+    #[arg(value_name = "DISK|VOLUME|IMAGE", required = true)]
     source: Option<String>,
     /// The exhibit's label (default: from the disk's name and serial)
     #[arg(long)]
@@ -68,6 +69,8 @@ pub(crate) struct Take {
     /// Do not read the image back; the record will say so
     #[arg(long = "dangerously-no-verify")]
     no_verify: bool,
+    #[command(flatten)]
+    layers: Layers,
     #[command(flatten)]
     chosen: Chosen,
     #[command(flatten)]
@@ -184,23 +187,20 @@ impl Take {
         let (case, signer) = self.chosen.open()?;
         let named = self.source.as_deref();
         let named = named.ok_or_else(|| Failure::new("no disk was named"))?;
-        let target = target::open(named, &guard)?;
+        let subject = Subject::open(named, None, &self.layers, &guard)?;
         // From here on the disk is evidence and can no longer be unlocked.
-        if let Some(disk) = &target.disk {
+        for disk in subject.disks() {
             guard.mark_source(&disk.name)?;
         }
-        let watched = target.disk.as_ref().map(|disk| Watched::begin(&guard, disk));
+        let watched = subject.target.disk.as_ref().map(|disk| Watched::begin(&guard, disk));
         let cancel = working::stop_asked()?;
-        let source = FileSource::new(target.file.try_clone()?, target.sector_bytes)?;
-        let label = self.label.clone().unwrap_or_else(|| default_label(&target));
-        let input = source_item(&target, source.size_bytes());
-        let mut noted = input.clone();
-        if let Some(watched) = &watched {
-            watched.note(&mut noted);
-        }
-        let arguments = self.arguments(&target, &label);
+        let source = subject.bytes();
+        let label = self.label.clone().unwrap_or_else(|| subject.default_label());
+        let (input, around) = (subject.item(), subject.around());
+        let inputs = working::begin_with(&subject, watched.as_ref());
         let who = acting::who(&case);
-        let draft = acting::draft(&who, &guard, "image", arguments, vec![noted])?;
+        let arguments = self.arguments(&subject, &label);
+        let draft = acting::draft(&who, &guard, "image", arguments, inputs)?;
         let act = case.begin(draft, &signer)?;
         let mut doors = None;
         let begun = act.new_exhibit(&label).map_err(Failure::from).and_then(|exhibit| {
@@ -210,14 +210,14 @@ impl Take {
                 case: format!("{} {}", info.id, info.name).trim().to_owned(),
                 exhibit: exhibit.name().to_owned(),
                 examiner: info.examiner.clone(),
-                ..about(&target, &[info.id.as_str(), exhibit.name()])
+                ..about(&subject, &[info.id.as_str(), exhibit.name()])
             };
             let (folders, receivers) = elsewhere::sort(&self.to);
-            let mut work = self.work(&target, &source, &place, &folders, &about)?;
-            work.others = elsewhere::wanted(&receivers, &self.to_disk, &target, &case, &label)?;
+            let mut work = self.work(&subject, &*source, &place, &folders, &about)?;
+            work.others = elsewhere::wanted(&receivers, &self.to_disk, &subject, &case, &label)?;
             let folder = place.folder();
-            let doors =
-                doors.insert(Doors::new(&guard, &case, &target, folder, &self.codes, &cancel));
+            let opened = Doors::new(&guard, &case, &subject.target, folder, &self.codes, &cancel);
+            let doors = doors.insert(opened);
             let mut open = |what: &Value, medium: &Medium, state: Option<&Value>| {
                 doors.open(what, medium, state)
             };
@@ -240,7 +240,8 @@ impl Take {
             guard: &guard,
             place: &place,
             input,
-            name: target.name.clone(),
+            around,
+            name: subject.name().to_owned(),
             answer: self.answer,
             is_verified: !self.no_verify,
             doors,
@@ -250,9 +251,9 @@ impl Take {
         imaging.run(session, &*source, act, &cancel)
     }
 
-    fn arguments(&self, target: &Target, label: &str) -> Value {
+    fn arguments(&self, subject: &Subject, label: &str) -> Value {
         json!({
-            "source": target.name,
+            "source": subject.name(),
             "label": label,
             "format": self.format.iter().map(|kind| kind.format()).collect::<Vec<_>>(),
             "to": self.to,
@@ -280,8 +281,8 @@ impl Take {
     /// All copies: every format in the exhibit and in each further folder.
     fn work(
         &self,
-        target: &Target,
-        source: &FileSource,
+        subject: &Subject,
+        source: &dyn ReadAt,
         place: &Place,
         further: &[PathBuf],
         about: &About,
@@ -324,59 +325,36 @@ impl Take {
             read_timeout_seconds: self.read_timeout,
             checkpoint_bytes: CHECKPOINT_BYTES,
             piece_bytes: self.pieces,
-            source: working::identity(target),
+            source: subject.identity(),
             others: Vec::new(),
         })
     }
 }
 
 /// What is written about the source into formats that have a place for it.
-fn about(target: &Target, seeds: &[&str]) -> About {
-    let (model, serial) = match &target.disk {
+fn about(subject: &Subject, seeds: &[&str]) -> About {
+    let (model, serial) = match &subject.target.disk {
         Some(disk) => (disk.model.clone(), disk.serial.clone()),
         None => (String::new(), String::new()),
     };
     let now = clock::now().to_string();
     // Different for every image without asking for randomness: case, exhibit, source and time.
-    let seed = [seeds, &[&target.name, &serial, &now]].concat().join("\n");
+    let seed = [seeds, &[subject.name(), &serial, &now]].concat().join("\n");
     let digest = hashing::digest_bytes(seed.as_bytes(), &Algorithms::sha256());
     let mut set_identifier = [0; 16];
     if let Some(sha256) = digest.of(Algorithm::Sha256) {
         set_identifier.iter_mut().zip(sha256.as_bytes()).for_each(|(to, from)| *to = *from);
     }
     About {
-        description: target.name.clone(),
+        description: subject.name().to_owned(),
         model,
         serial,
         software: concat!("glovebox ", env!("CARGO_PKG_VERSION")).to_owned(),
         platform: "Linux".to_owned(),
         begun_unix_seconds: clock::unix_seconds_now(),
         set_identifier,
-        is_disk: target.disk.is_some(),
+        is_disk: subject.is_disk(),
         ..About::default()
-    }
-}
-
-/// The source as the input of an act.
-pub(super) fn source_item(target: &Target, size_bytes: u64) -> Item {
-    match &target.disk {
-        Some(disk) => acting::disk_item(disk),
-        None => Item {
-            name: target.name.clone(),
-            size_bytes: Some(size_bytes),
-            digests: Digests::default(),
-            facts: Value::Null,
-        },
-    }
-}
-
-fn default_label(target: &Target) -> String {
-    match &target.disk {
-        Some(disk) if !disk.serial.is_empty() => format!("{}-{}", disk.name, disk.serial),
-        Some(disk) => disk.name.to_string(),
-        None => std::path::Path::new(&target.name)
-            .file_stem()
-            .map_or_else(|| "image".to_owned(), |stem| stem.to_string_lossy().into_owned()),
     }
 }
 

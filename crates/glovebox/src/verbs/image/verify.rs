@@ -175,6 +175,13 @@ pub(super) fn check(recorded: &Recorded, computed: &Digests) -> Checked {
     Checked { algorithm, recorded, found, verdict, act: None }
 }
 
+/// A digest that differs, in words for a record.
+pub(super) fn plain(checked: &Checked) -> String {
+    let Checked { algorithm, recorded, found, .. } = checked;
+    let found = found.as_deref().unwrap_or("not computed");
+    format!("{algorithm} is {found}, recorded {recorded}")
+}
+
 /// How a checked digest is told.
 pub(super) fn line(checked: &Checked) -> String {
     let Checked { algorithm, recorded, .. } = checked;

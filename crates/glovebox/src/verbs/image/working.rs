@@ -7,21 +7,18 @@ use std::time::Duration;
 
 use casebook::{Item, OpenAct, Outcome, OutcomeKind};
 use guard::Guard;
-use imaging::{
-    CopyEnd, Ending, FileSource, Outcome as Imaged, ReadAt, ReadBack, Session, TimedSource, Work,
-};
-use serde_json::{Value, json};
+use imaging::{CopyEnd, Ending, Outcome as Imaged, ReadAt, ReadBack, Session, TimedSource, Work};
 
 use super::elsewhere::Doors;
 use super::place::Place;
 use super::record;
+use super::subject::Subject;
 use super::told::Told;
 use crate::acting;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::{Compared, Watched};
 use crate::output::{Colour, Format, paint, say};
-use crate::target::Target;
 
 /// The journal of an imaging under way, in the exhibit.
 pub(super) const JOURNAL: &str = "image.journal";
@@ -32,12 +29,20 @@ pub(super) fn workers() -> NonZeroUsize {
 }
 
 /// The source, with a limit in time for each read if one is wanted.
-pub(super) fn timed(source: FileSource, limit_seconds: Option<u64>) -> Arc<dyn ReadAt> {
-    let source: Arc<dyn ReadAt> = Arc::new(source);
+pub(super) fn timed(source: Arc<dyn ReadAt>, limit_seconds: Option<u64>) -> Arc<dyn ReadAt> {
     match limit_seconds {
         Some(seconds) => Arc::new(TimedSource::new(source, Duration::from_secs(seconds))),
         None => source,
     }
+}
+
+/// What an act begins with: the disk with what it said of itself, and the volume if one is meant.
+pub(super) fn begin_with(subject: &Subject, watched: Option<&Watched>) -> Vec<Item> {
+    let (mut input, mut around) = (subject.item(), subject.around());
+    if let Some(watched) = watched {
+        watched.note(around.as_mut().unwrap_or(&mut input));
+    }
+    around.into_iter().chain(subject.beside()).chain([input]).collect()
 }
 
 /// Set when Ctrl-C is pressed.
@@ -51,28 +56,14 @@ pub(super) fn stop_asked() -> Result<Arc<AtomicBool>, Failure> {
     Ok(cancel)
 }
 
-/// What a source is recognised by when work goes on.
-pub(super) fn identity(target: &Target) -> Value {
-    match &target.disk {
-        Some(disk) => json!({
-            "name": target.name,
-            "model": disk.model,
-            "serial": disk.serial,
-        }),
-        None => {
-            let name = std::fs::canonicalize(&target.name)
-                .map_or_else(|_| target.name.clone(), |path| path.display().to_string());
-            json!({ "name": name, "model": null, "serial": null })
-        }
-    }
-}
-
 /// An imaging whose act has begun.
 pub(super) struct Imaging<'a> {
     pub(super) guard: &'a Guard,
     pub(super) place: &'a Place,
     /// The source as the act lists it.
     pub(super) input: Item,
+    /// The disk around it, if it is a volume.
+    pub(super) around: Option<Item>,
     /// The source as people name it.
     pub(super) name: String,
     pub(super) answer: Format,
@@ -119,15 +110,15 @@ impl Imaging<'_> {
             record::add_health(self.place, &text, &mut recorded);
         }
         let failure = failure(&imaged);
-        let hidden_bytes = compared.as_ref().map_or(0, Compared::hidden_bytes);
+        let hidden_bytes = self.hidden_bytes(compared.as_ref());
         let outcome = outcome_of(&imaged, failure.as_ref(), hidden_bytes);
         let mut end = acting::end(self.guard, outcome);
         let digests = imaged.acquisition.digests.clone();
-        let mut input = Item { digests, ..self.input.clone() };
+        let (mut input, mut around) = (Item { digests, ..self.input.clone() }, self.around.clone());
         if let Some(compared) = &compared {
-            compared.note(&mut input);
+            compared.note(around.as_mut().unwrap_or(&mut input));
         }
-        end.inputs = vec![input];
+        end.inputs = around.into_iter().chain([input]).collect();
         end.outputs.clone_from(&recorded.outputs);
         end.problems = record::problems(&imaged);
         end.problems.extend(recorded.problems.iter().cloned());
@@ -146,6 +137,14 @@ impl Imaging<'_> {
         }
         let signed = signed?;
         self.say(&work, &imaged, compared.as_ref(), signed.hash())
+    }
+
+    /// What the drive hides of what was to be copied: of a volume nothing, its range was there.
+    fn hidden_bytes(&self, compared: Option<&Compared>) -> u64 {
+        match &self.around {
+            Some(_) => 0,
+            None => compared.map_or(0, Compared::hidden_bytes),
+        }
     }
 
     fn say(
@@ -169,8 +168,7 @@ impl Imaging<'_> {
         })?;
         let all_verified = imaged.copies.iter().all(|copy| matches!(copy.end, CopyEnd::Verified));
         // What is hidden was not read: the image is not the whole drive.
-        let is_all = imaged.acquisition.bad.is_empty()
-            && compared.is_none_or(|compared| compared.hidden_bytes() == 0);
+        let is_all = imaged.acquisition.bad.is_empty() && self.hidden_bytes(compared) == 0;
         Ok(match (imaged.acquisition.ending, is_all, all_verified) {
             (Ending::Complete, true, true) => Exit::Clean,
             (Ending::Cancelled, ..) => Exit::NotDone,
