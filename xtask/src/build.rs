@@ -12,7 +12,7 @@ use crate::host::{self, Tool};
 use crate::identity::{self, Contents, Identity};
 use crate::sealed::Tree;
 use crate::userland::{self, Reuse};
-use crate::{contents, disk, files, initrd, modules, own, sbom, sums};
+use crate::{contents, disk, files, initrd, modules, own, sbom, sums, trust};
 
 const MIB: f64 = 1_048_576.0;
 
@@ -37,6 +37,8 @@ pub(crate) struct Args {
     /// Build the registry's programs again although the cache has them
     #[arg(long)]
     pub(crate) fresh_userland: bool,
+    #[command(flatten)]
+    pub(crate) trust: trust::Args,
 }
 
 impl Args {
@@ -49,6 +51,7 @@ impl Args {
             mirror: None,
             key: None,
             fresh_userland: false,
+            trust: trust::Args::default(),
         }
     }
 
@@ -79,7 +82,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     files::make_folder(&out)?;
     let work = tempfile::tempdir().context("making a work folder")?;
     let reuse = if args.fresh_userland { Reuse::Fresh } else { Reuse::Cached };
-    let made = assemble(&root, &image, &debs, work.path(), reuse)?;
+    // Before minutes of building: a key that is none says so.
+    let trusted = args.trust.files()?;
+    let made = assemble(&root, &image, &debs, work.path(), reuse, trusted)?;
     write_outputs(&out, &made, args.key.as_deref(), image.size_limit_mib)
 }
 
@@ -91,7 +96,14 @@ struct Made {
     module_count: usize,
 }
 
-fn assemble(root: &Path, image: &Image, debs: &Debs, work: &Path, reuse: Reuse) -> Result<Made> {
+fn assemble(
+    root: &Path,
+    image: &Image,
+    debs: &Debs,
+    work: &Path,
+    reuse: Reuse,
+    trusted: Vec<(String, Vec<u8>)>,
+) -> Result<Made> {
     let image_folder = root.join("image");
     let userland = userland::build(&config::userland(&image_folder)?, image.epoch_s, reuse)?;
     let programs = own::build(root, image)?;
@@ -103,6 +115,9 @@ fn assemble(root: &Path, image: &Image, debs: &Debs, work: &Path, reuse: Reuse) 
     }
     let mut tree = Tree::assemble(image, &image_folder, &programs, &userland)?;
     tree.add_modules(debs, &tables, &selection)?;
+    for (path, bytes) in trusted {
+        tree.file(&path, 0o644, bytes)?;
+    }
 
     let (kernel_root, kernel_release) = debs.kernel()?;
     let kernel = files::read(&kernel_root.join(format!("boot/vmlinuz-{kernel_release}")))?;

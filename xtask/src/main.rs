@@ -40,6 +40,7 @@ mod sealed;
 mod sums;
 mod test;
 mod tidy;
+mod trust;
 mod userland;
 
 use std::process::ExitCode;

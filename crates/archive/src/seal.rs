@@ -36,20 +36,45 @@ impl TrustedKey {
     /// # Errors
     /// When it is no signature, by another key, or does not hold.
     pub(crate) fn check(&self, what: &str, bytes: &[u8], signature: &str) -> Result<String> {
-        let not = |reason: String| Error::NotSealed {
+        self.verify(bytes, signature).map_err(|reason| Error::NotSealed {
             what: what.to_owned(),
             key: self.text.clone(),
             reason,
-        };
+        })
+    }
+
+    /// As [`Self::check`], with the reason alone.
+    pub(crate) fn verify(
+        &self,
+        bytes: &[u8],
+        signature: &str,
+    ) -> std::result::Result<String, String> {
         let signature = SignatureBox::from_string(signature)
-            .map_err(|error| not(format!("there is no signature in its .minisig: {error}")))?;
+            .map_err(|error| format!("there is no signature in its .minisig: {error}"))?;
         if signature.keynum() != self.key.keynum() {
-            return Err(not("it is signed by another key".to_owned()));
+            return Err("it is signed by another key".to_owned());
         }
         minisign::verify(&self.key, &signature, Cursor::new(bytes), true, false, false)
-            .map_err(|_| not("the signature does not match its bytes".to_owned()))?;
-        signature.trusted_comment().map_err(|error| not(error.to_string()))
+            .map_err(|_| "the signature does not match its bytes".to_owned())?;
+        signature.trusted_comment().map_err(|error| error.to_string())
     }
+
+    /// Whether a `.minisig` names this key, or cannot be read: then checking says why.
+    pub(crate) fn is_of(&self, signature: &str) -> bool {
+        SignatureBox::from_string(signature)
+            .map_or(true, |signature| signature.keynum() == self.key.keynum())
+    }
+
+    /// Its number, which signatures name, in hexadecimal.
+    #[must_use]
+    pub fn number(&self) -> String {
+        self.key.keynum().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// The comment of a signature that is still to be checked.
+pub(crate) fn comment(signature: &str) -> Option<String> {
+    SignatureBox::from_string(signature).ok()?.trusted_comment().ok()
 }
 
 impl std::fmt::Display for TrustedKey {

@@ -259,3 +259,92 @@ fn what_a_mirror_must_not_be() {
     let older = add(&vendor, &archive, MADE + DAY).unwrap_err();
     assert!(matches!(older, Error::Rollback { .. }), "{older}");
 }
+
+/// Several keys over one list. Vouched for by `minisign`, which checks each signature; what counts is our rule.
+#[test]
+fn several_keys_and_keys_that_take_the_place_of_others() {
+    use archive::store::{TrustedKeys, succession_comment};
+    use std::num::NonZeroUsize;
+
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("archive");
+    let archive = Archive::init(&dir, "team").unwrap();
+    let own = [Own::new(), Own::new(), Own::new(), Own::new()];
+    let sign = |by: &Own, bytes: &[u8], comment: &str| {
+        minisign::sign(None, &by.pair.sk, Cursor::new(bytes), Some(comment), None)
+            .map(minisign::SignatureBox::into_string)
+            .map_err(|error| error.to_string())
+    };
+    let first =
+        |by: &Own| archive.sign(&by.key, MADE, |bytes, text| sign(by, bytes, text)).unwrap();
+    let further = |by: &Own| archive.cosign(&by.key, |bytes, text| sign(by, bytes, text));
+    let open = |needed: usize, keys: &[&Own]| {
+        let keys = keys.iter().map(|one| one.key.clone());
+        let keys = TrustedKeys::new(keys, NonZeroUsize::new(needed).unwrap())?;
+        Sealed::open_by(&dir, &keys, 0)
+    };
+    let [a, b, c, d] = &own;
+    assert!(further(a).unwrap_err().to_string().contains("never signed"));
+    first(a);
+    let all = [a, b, c];
+    assert!(open(1, &all).is_ok());
+    let refused = open(2, &all).unwrap_err().to_string();
+    assert!(refused.contains("1 of 2 signatures hold"), "{refused}");
+    // The same key twice is one signature, and one key trusted twice is one key.
+    assert!(further(a).unwrap_err().to_string().contains("already"));
+    assert!(open(2, &[a, a]).unwrap_err().to_string().contains("but 1 keys are trusted"));
+    // A stranger's signature does not count.
+    further(d).unwrap();
+    assert!(open(2, &all).is_err());
+    further(c).unwrap();
+    let sealed = open(2, &all).unwrap();
+    assert_eq!(sealed.signers().len(), 2);
+    assert!(open(3, &all).is_err());
+    // The ordinary program checks each.
+    let signature = |by: &Own| dir.join(format!("archive.json.{}.minisig", by.key.number()));
+    let judged = std::process::Command::new("minisign")
+        .args(["-V", "-P", &c.key.to_string(), "-m"])
+        .arg(dir.join("archive.json"))
+        .arg("-x")
+        .arg(signature(c))
+        .output();
+    match judged {
+        Ok(out) => assert!(out.status.success(), "{out:?}"),
+        Err(_) => eprintln!("skipped: no minisign"),
+    }
+    assert!(sealed.check(Depth::Files, &mut |_| {}).problems.is_empty());
+    // One byte of a signature.
+    let kept = fs::read(signature(c)).unwrap();
+    let mut changed = kept.clone();
+    let at = changed.len() - 10;
+    changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+    fs::write(signature(c), changed).unwrap();
+    assert!(open(2, &all).is_err());
+    fs::write(signature(c), kept).unwrap();
+    // A new version begins with one signature again.
+    first(b);
+    assert!(!signature(c).exists());
+    assert!(open(1, &all).is_ok() && open(2, &all).is_err());
+
+    // `d` takes the place of `a`, then counts as `a` does.
+    first(d);
+    assert!(open(1, &[a]).is_err());
+    let public = format!("untrusted comment: x\n{}\n", d.key);
+    let succession = |by: &Own| sign(by, public.as_bytes(), &succession_comment(&by.key)).unwrap();
+    archive.add_key(&public, &succession(a)).unwrap();
+    let sealed = open(1, &[a]).unwrap();
+    assert_eq!(sealed.signers()[0].by.to_string(), d.key.to_string());
+    // What is added is listed only by the next signing.
+    assert_eq!(sealed.check(Depth::Files, &mut |_| {}).problems.len(), 2);
+    first(d);
+    let sealed = open(1, &[a]).unwrap();
+    assert!(sealed.check(Depth::Files, &mut |_| {}).problems.is_empty());
+    // It is not in the place of `b`, and its one signature is not two.
+    assert!(open(1, &[b]).is_err());
+    assert!(open(2, &[a, d]).unwrap_err().to_string().contains("in the place of another"));
+    // Nobody gives away the place of another: the comment names `b`, but `c` signed.
+    let forged = sign(c, public.as_bytes(), &succession_comment(&b.key)).unwrap();
+    assert!(archive.add_key(&public, &forged).is_err());
+    fs::write(dir.join(format!("keys/{}.pub.minisig", d.key.number())), forged).unwrap();
+    assert!(open(1, &[b]).is_err() && open(1, &[a]).is_err());
+}

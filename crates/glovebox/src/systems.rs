@@ -1,14 +1,22 @@
-//! What `triage` and `verify` look at: every installed system on a disk, or the one tree that was addressed; and
-//! what of the disk nobody could look at.
+//! What `triage` and `verify` look at: every installed system on a disk, or the one tree that was addressed; what of the
+//! disk nobody could look at; and what both make of it: the record of the act and the exit code.
 
 use std::sync::Arc;
 
+use casebook::{Outcome, OutcomeKind};
+use evidence::Problem;
 use evidence::address::Address;
 use evidence::fs::{FileSystem, MountTree};
 use evidence::probe::ContentClass;
+use evidence::system::Unreached;
+use serde::Serialize;
+use serde_json::json;
 
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::Opened;
+use crate::output::{Colour, paint, say};
+use crate::recording::Recording;
 
 /// The report on one tree.
 pub(crate) struct Examined<Report> {
@@ -18,49 +26,105 @@ pub(crate) struct Examined<Report> {
     pub(crate) report: Report,
 }
 
+/// The reports on everything that was to be looked at, and what is missing from them.
+pub(crate) struct Examination<Report> {
+    /// The source, as addresses begin.
+    name: String,
+    /// Tree by tree.
+    pub(crate) trees: Vec<Examined<Report>>,
+    /// What nobody could look at, and why.
+    pub(crate) skipped: Vec<String>,
+    /// What is wrong with the disk below the trees.
+    below: Vec<String>,
+}
+
+/// What act and exit code must know of a report.
+pub(crate) trait Judged: Serialize {
+    /// Number of findings.
+    fn findings(&self) -> usize;
+    /// Whether something adverse is among them.
+    fn is_adverse(&self) -> bool;
+    /// What could not be read.
+    fn problems(&self) -> &[Problem];
+}
+
+/// What came of looking at a tree.
+pub(crate) enum Looked<Report> {
+    /// A report.
+    Done(Report),
+    /// It is nothing that can be examined in this way; others may be.
+    Not(Failure),
+}
+
 /// Looks at a tree. It also gets what the system's own fstab puts there and could not be reached (`None` where a tree
 /// was addressed and nobody put a system together), and the address.
 pub(crate) type Examiner<'a, Report> =
-    dyn FnMut(&dyn FileSystem, Option<Vec<String>>, &str) -> Result<Report, Failure> + 'a;
+    dyn FnMut(&dyn FileSystem, Option<&[Unreached]>, &str) -> Result<Looked<Report>, Failure> + 'a;
 
 /// Has `examine` look at each tree.
 ///
 /// # Errors
-/// If there is no installed system, the address leads nowhere, or `examine` fails.
+/// If there is no installed system, the address leads nowhere, `examine` fails or can examine none of them.
 pub(crate) fn examine<Report>(
     opened: &Opened,
     address: &Address,
     examine: &mut Examiner<'_, Report>,
-) -> Result<Vec<Examined<Report>>, Failure> {
+) -> Result<Examination<Report>, Failure> {
+    let below = opened.stack.problems().map(|(place, problem)| format!("{place}: {problem}"));
+    let mut all = Examination {
+        name: opened.name.clone(),
+        trees: Vec::new(),
+        skipped: unread(opened, address),
+        below: below.collect(),
+    };
     if address.label.is_some() || address.object.is_some() {
         let found = opened.tree(address)?.find(address.object.as_ref())?;
         // The tree below a directory is a root of its own.
-        let below = MountTree::new(Arc::clone(&found.tree.fs), found.node);
-        let report = examine(&below, None, &found.tree.address)?;
-        return Ok(vec![Examined { address: found.tree.address, report }]);
+        let tree = MountTree::new(Arc::clone(&found.tree.fs), found.node);
+        return match examine(&tree, None, &found.tree.address)? {
+            Looked::Done(report) => {
+                all.trees.push(Examined { address: found.tree.address, report });
+                Ok(all)
+            }
+            Looked::Not(why) => Err(why),
+        };
     }
-    let mut examined = Vec::new();
+    let mut refused = None;
     for system in opened.systems() {
-        let missing = |one: &evidence::system::Unreached| format!("{} ({})", one.path, one.why);
-        let unreached = system.unreached.iter().map(missing).collect();
         let address = format!("{}:{}", opened.name, system.name);
-        let report = examine(&*system.tree, Some(unreached), &address)?;
-        examined.push(Examined { address, report });
+        match examine(&*system.tree, Some(&system.unreached), &address)? {
+            Looked::Done(report) => all.trees.push(Examined { address, report }),
+            Looked::Not(why) => {
+                // What is not there explains why: a package database on a locked volume.
+                let mut text = format!("{address} ({}): {}", system.identity.name, why.text());
+                for one in &system.unreached {
+                    text.push_str(&format!("; not reached: {}", unreached(one)));
+                }
+                all.skipped.push(text.clone());
+                refused.get_or_insert(why.hint(text));
+            }
+        }
     }
-    if !examined.is_empty() {
-        return Ok(examined);
+    if !all.trees.is_empty() {
+        return Ok(all);
     }
-    let text = format!("no installed system that can be read was found on {}", opened.name);
-    let mut failure = Failure::new(text);
-    for (address, problem) in opened.stack.problems() {
-        failure = failure.hint(format!("problem on {address}: {problem}"));
+    let none =
+        || Failure::new(format!("no installed system that can be read was found on {}", all.name));
+    let mut failure = refused.unwrap_or_else(none);
+    for text in &all.below {
+        failure = failure.hint(format!("problem on {text}"));
     }
-    Err(failure.hint(format!("glovebox ls {}", opened.name)))
+    Err(failure.hint(format!("glovebox ls {}", all.name)))
+}
+
+/// A place of the system that is not in its tree, and why.
+pub(crate) fn unreached(one: &Unreached) -> String {
+    format!("{} ({})", one.path, one.why)
 }
 
 /// Volumes that hold something this version cannot read files from: said, never passed over. Empty where a
 /// tree was addressed, since then nothing else was asked for.
-pub(crate) fn unread(opened: &Opened, address: &Address) -> Vec<String> {
+fn unread(opened: &Opened, address: &Address) -> Vec<String> {
     if address.label.is_some() {
         return Vec::new();
     }
@@ -72,4 +136,56 @@ pub(crate) fn unread(opened: &Opened, address: &Address) -> Vec<String> {
         whole.then(|| format!("{} ({:?})", stack.address(id), deciding.kind))
     });
     closed.chain(unread).collect()
+}
+
+impl<Report: Judged> Examination<Report> {
+    /// Puts the reports into an exhibit of the act; `word` is what its findings are called.
+    ///
+    /// # Errors
+    /// If the case does not take it.
+    pub(crate) fn record(&self, act: &Recording, verb: &str, word: &str) -> Result<(), Failure> {
+        if !act.is_on() {
+            return Ok(());
+        }
+        let exhibit = act.new_exhibit(&format!("{verb}-{}", self.name))?;
+        let mut lines = Vec::new();
+        for one in &self.trees {
+            let line = json!({ "address": one.address, "report": one.report });
+            serde_json::to_writer(&mut lines, &line)?;
+            lines.push(b'\n');
+        }
+        act.output(exhibit.add_file(&format!("{verb}.jsonl"), &lines)?);
+        self.skipped.iter().for_each(|text| act.problem(format!("not examined: {text}")));
+        self.below.iter().for_each(|text| act.problem(text));
+        let problems = self.trees.iter().flat_map(|one| one.report.problems());
+        problems.for_each(|problem| act.problem(problem));
+        let findings: usize = self.trees.iter().map(|one| one.report.findings()).sum();
+        let kind = if self.is_whole() { OutcomeKind::Done } else { OutcomeKind::Partial };
+        act.concludes(Outcome::new(kind, format!("{findings} {word}")));
+        Ok(())
+    }
+
+    /// Whether everything was looked at.
+    fn is_whole(&self) -> bool {
+        self.skipped.is_empty()
+            && self.below.is_empty()
+            && self.trees.iter().all(|one| one.report.problems().is_empty())
+    }
+
+    /// Tells the person what was not looked at, and answers with the exit code.
+    pub(crate) fn end(&self) -> Exit {
+        for text in &self.skipped {
+            say(&paint(&format!("not examined: {text}"), Colour::Yellow));
+        }
+        for text in &self.below {
+            say(&paint(&format!("problem on {text}"), Colour::Yellow));
+        }
+        if self.trees.iter().any(|one| one.report.is_adverse()) {
+            Exit::Findings
+        } else if self.is_whole() {
+            Exit::Clean
+        } else {
+            Exit::Partial
+        }
+    }
 }

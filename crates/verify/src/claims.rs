@@ -71,13 +71,8 @@ impl Claims {
             });
             match row {
                 Some(row) => {
-                    let stem = if row.is_multi_arch_same {
-                        format!("{}:{}", row.name, row.architecture)
-                    } else {
-                        row.name.clone()
-                    };
                     let listing = catalogue.listing(row)?;
-                    claims.add(inventory, number, stem.into_bytes(), listing.items);
+                    claims.add(inventory, number, row.stem().into_bytes(), listing.items);
                 }
                 None => {
                     let both = [one.name.as_slice(), b":", &one.architecture].concat();

@@ -7,6 +7,7 @@ use evidence::{Place, escape_bytes};
 use hashing::Digest;
 
 use crate::claims::Claim;
+use crate::difference::Pending;
 use crate::examination::{Deviation, Examination, Rule};
 use crate::report::Severity;
 use crate::scripted::{self, Accounts};
@@ -167,11 +168,23 @@ fn object(
     if !is_content(claim) && !is_golden(golden, &metadata, link.as_deref(), state) {
         let (rule, expected, found) = told(examination, claim, path, &metadata, link, state);
         let runs = metadata.mode & 0o111 != 0 || path.windows(3).any(|part| part == b".so");
-        let mut deviation = here().instead(expected, found);
-        if rule.id == CONTENT.id && runs {
-            deviation = deviation.severity(Severity::Critical);
+        if rule.id == CONFIGURATION.id {
+            examination.pending.push(Pending {
+                rule,
+                path: path.to_vec(),
+                package: claim.package,
+                item: claim.item.clone(),
+                node: metadata.node,
+                expected,
+                found,
+            });
+        } else {
+            let mut deviation = here().instead(expected, found);
+            if rule.id == CONTENT.id && runs {
+                deviation = deviation.severity(Severity::Critical);
+            }
+            examination.tell(rule, deviation);
         }
-        examination.tell(rule, deviation);
         if metadata.kind != kind(&claim.item.kind) {
             return;
         }
@@ -249,6 +262,10 @@ fn attributes(
 
 fn missing(examination: &mut Examination<'_>, path: &[u8], claims: &[Claim]) {
     let Some(claim) = claims.first() else { return };
+    if examination.is_unreached(path) {
+        examination.not_judged("packaged objects on a volume that could not be reached");
+        return;
+    }
     if LEFT_OUT.iter().any(|tree| path.starts_with(tree.as_bytes())) {
         examination.not_judged("packaged documentation that is not there");
         return;

@@ -8,6 +8,7 @@ use evidence::{FileSystem, Place, Problem, ProblemKind, RawPath};
 use hashing::Algorithms;
 
 use crate::claims::Claims;
+use crate::difference::{self, Difference, Pending};
 use crate::inventory::Inventory;
 use crate::report::{Coverage, Explained, Finding, Report, Severity, Standing};
 use crate::{Error, Options, boot, compare, database, extra};
@@ -29,12 +30,13 @@ pub(crate) struct Deviation<'a> {
     pub(crate) severity: Option<Severity>,
     pub(crate) expected: String,
     pub(crate) found: String,
+    pub(crate) difference: Option<Difference>,
 }
 
 impl<'a> Deviation<'a> {
     pub(crate) fn at(path: &'a [u8]) -> Self {
         let (expected, found) = (String::new(), String::new());
-        Self { path, package: None, severity: None, expected, found }
+        Self { path, package: None, severity: None, expected, found, difference: None }
     }
 
     pub(crate) fn of(mut self, package: Option<String>) -> Self {
@@ -51,6 +53,11 @@ impl<'a> Deviation<'a> {
         (self.expected, self.found) = (expected.into(), found.into());
         self
     }
+
+    pub(crate) fn differing(mut self, difference: Difference) -> Self {
+        self.difference = Some(difference);
+        self
+    }
 }
 
 pub(crate) struct Examination<'a> {
@@ -61,6 +68,8 @@ pub(crate) struct Examination<'a> {
     pub(crate) golden: HashMap<Vec<u8>, &'a Item>,
     pub(crate) coverage: Coverage,
     pub(crate) explained: Vec<Explained>,
+    /// Changed configuration files, told when all are known.
+    pub(crate) pending: Vec<Pending>,
     findings: RefCell<Vec<Finding>>,
     per_rule: RefCell<BTreeMap<&'static str, usize>>,
 }
@@ -76,7 +85,7 @@ pub(crate) fn examine(
     let golden = golden.map(|item| (inventory.canonical(&item.path), item)).collect();
     let coverage = Coverage {
         entries: inventory.entries.len(),
-        not_examined: options.unreached.clone(),
+        not_examined: options.unreached.iter().map(told).collect(),
         ..Coverage::default()
     };
     let mut examination = Examination {
@@ -86,11 +95,13 @@ pub(crate) fn examine(
         golden,
         coverage,
         explained: Vec::new(),
+        pending: Vec::new(),
         findings: RefCell::default(),
         per_rule: RefCell::default(),
     };
     examination.packages();
     compare::apply(&mut examination);
+    difference::apply(&mut examination, catalogue);
     database::apply(&mut examination);
     extra::apply(&mut examination);
     boot::apply(&mut examination);
@@ -125,6 +136,14 @@ impl Examination<'_> {
         }
     }
 
+    /// Whether the place is on a volume that is not in the tree.
+    pub(crate) fn is_unreached(&self, path: &[u8]) -> bool {
+        self.options.unreached.iter().any(|one| {
+            let below = one.path.0.strip_suffix(b"/").unwrap_or(&one.path.0);
+            path.strip_prefix(below).is_some_and(|rest| rest.starts_with(b"/"))
+        })
+    }
+
     pub(crate) fn not_judged(&mut self, what: &str) {
         let count = self.coverage.not_judged.entry(what.to_owned()).or_default();
         *count = count.saturating_add(1);
@@ -155,6 +174,7 @@ impl Examination<'_> {
             package: deviation.package,
             expected: deviation.expected,
             found: deviation.found,
+            difference: deviation.difference,
         });
     }
 
@@ -165,9 +185,9 @@ impl Examination<'_> {
                 self.inventory.problem(Problem::new(ProblemKind::Refused, Place::Source, text));
             }
         }
-        for missing in &self.coverage.not_examined {
-            let place = Place::Path(missing.as_str().into());
-            let text = format!("{missing} was not examined");
+        for missing in &self.options.unreached {
+            let place = Place::Path(missing.path.clone());
+            let text = format!("not examined: {}", missing.why);
             self.inventory.problem(Problem::new(ProblemKind::Refused, place, text));
         }
         let mut findings = self.findings.into_inner();
@@ -192,4 +212,9 @@ impl Examination<'_> {
             coverage,
         }
     }
+}
+
+/// A place that is not in the tree, and why.
+fn told(one: &evidence::system::Unreached) -> String {
+    format!("{} ({})", one.path, one.why)
 }

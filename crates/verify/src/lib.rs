@@ -23,6 +23,8 @@ mod classes;
 mod compare;
 mod content;
 mod database;
+mod diff;
+mod difference;
 mod examination;
 mod extra;
 mod inventory;
@@ -31,12 +33,14 @@ mod report;
 mod scripted;
 
 pub use classes::Class;
+pub use difference::Difference;
 pub use manifest::manifest;
 pub use report::{Coverage, Explained, Finding, Package, Report, Severity, Standing};
 
 use archive::store::{Catalogue, Listing};
 use evidence::FileSystem;
 use evidence::fs::tree::Limits;
+use evidence::system::Unreached;
 
 /// Why a system could not be compared at all.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +66,8 @@ pub struct Options<'a> {
     pub limits: Limits,
     /// Threads that read and hash.
     pub threads: usize,
-    /// Parts of the system that are not in the tree.
-    pub unreached: Vec<String>,
+    /// What the system's own files put into its tree and is not there.
+    pub unreached: Vec<Unreached>,
 }
 
 /// Compares the system on `fs` with the catalogue.

@@ -7,6 +7,7 @@ use evidence::{Problem, RawPath};
 use serde::Serialize;
 
 use crate::classes::Class;
+use crate::difference::Difference;
 
 /// How bad a deviation is, if nobody meant it; the worst sorts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -47,6 +48,9 @@ pub struct Finding {
     /// What is there.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub found: String,
+    /// Of a changed configuration file: what was changed in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
 }
 
 /// A file that no package brings, and what explains it.

@@ -4,12 +4,13 @@
 //! database: they are programs that run as root, and nothing else on a Debian system vouches for them.
 
 use std::io::{self, Read, Seek};
+use std::ops::ControlFlow;
 
 use hashing::{Algorithm, Algorithms, Digest, MultiHasher};
 
-use super::ar::Ar;
+use super::parts::each_part;
 use super::{Listed, Package};
-use crate::{Error, Result, unpack};
+use crate::{Error, Result};
 
 /// Members of one package; the largest in Debian has about 60,000.
 const MAX_MEMBERS: usize = 2_000_000;
@@ -113,45 +114,16 @@ impl Contents {
 
 fn members(package: &Package, file: &mut impl Read, name: &str) -> Result<Contents> {
     let mut found = Contents { members: Vec::new(), conffiles: Vec::new() };
-    let mut parts: Vec<String> = Vec::new();
-    let mut ar = Ar::new(file).map_err(Error::io(name))?;
-    while let Some((part, mut input)) = ar.next_member().map_err(Error::io(name))? {
-        let origin = match part.as_str() {
-            "debian-binary" => {
-                let mut version = String::new();
-                input.by_ref().take(16).read_to_string(&mut version).map_err(Error::io(name))?;
-                if !version.starts_with("2.") {
-                    let reason = format!("version {:?} is not known", version.trim());
-                    return Err(Error::malformed(name, "debian-binary", reason));
-                }
-                None
-            }
-            part if part.starts_with("control.tar") => Some(Origin::Control),
-            part if part.starts_with("data.tar") => Some(Origin::Data),
-            // deb(5): members with an underscore in front are to be passed over, all others are an error.
-            part if part.starts_with('_') => None,
-            part => return Err(Error::malformed(name, part, "no package has such a part")),
-        };
-        if let Some(origin) = origin {
-            let plain = unpack::by_name(&part, &mut input)?;
-            unpack_part(package, origin, plain, name, &mut found)?;
-        }
-        // Bytes behind the end of the inner archive.
-        io::copy(&mut input, &mut io::sink()).map_err(Error::io(name))?;
-        parts.push(part);
-    }
-    let is_whole = parts.first().is_some_and(|part| part == "debian-binary")
-        && parts.get(1).is_some_and(|part| part.starts_with("control.tar"))
-        && parts.iter().any(|part| part.starts_with("data.tar"));
-    if !is_whole {
-        let reason = format!("its parts are {}", parts.join(", "));
-        return Err(Error::malformed(name, "its parts", reason));
-    }
+    let stem = package.stem();
+    each_part(file, name, &mut |origin, plain| {
+        unpack_part(&stem, origin, plain, name, &mut found)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
     Ok(found)
 }
 
 fn unpack_part(
-    package: &Package,
+    stem: &str,
     origin: Origin,
     plain: Box<dyn Read + '_>,
     name: &str,
@@ -161,7 +133,7 @@ fn unpack_part(
     for entry in archive.entries().map_err(Error::io(name))? {
         let mut entry = entry.map_err(Error::io(name))?;
         let raw = entry.path_bytes().into_owned();
-        let path = place(package, origin, &raw).ok_or_else(|| {
+        let path = place(stem, origin, &raw).ok_or_else(|| {
             let place = hashing::escape_name(&raw);
             Error::malformed(name, place, "the name leads out of the package")
         })?;
@@ -249,7 +221,7 @@ fn xattrs(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<(String, Vec<
     clippy::option_option,
     reason = "two different kinds of absence, told apart at the one caller"
 )]
-fn place(package: &Package, origin: Origin, raw: &[u8]) -> Option<Option<Vec<u8>>> {
+pub(super) fn place(stem: &str, origin: Origin, raw: &[u8]) -> Option<Option<Vec<u8>>> {
     let path = absolute(raw)?;
     if origin == Origin::Data {
         // The root itself is nobody's.
@@ -260,11 +232,7 @@ fn place(package: &Package, origin: Origin, raw: &[u8]) -> Option<Option<Vec<u8>
     if name.is_empty() || name == b"control" {
         return Some(None);
     }
-    let prefix = if package.is_multi_arch_same {
-        format!("/var/lib/dpkg/info/{}:{}.", package.name, package.architecture)
-    } else {
-        format!("/var/lib/dpkg/info/{}.", package.name)
-    };
+    let prefix = format!("/var/lib/dpkg/info/{stem}.");
     Some(Some([prefix.as_bytes(), name].concat()))
 }
 

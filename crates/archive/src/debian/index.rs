@@ -41,6 +41,15 @@ impl Package {
     pub fn file(&self) -> &Listed {
         &self.file
     }
+
+    /// How the names of its files in the package database begin: with the architecture where several may be installed.
+    #[must_use]
+    pub(crate) fn stem(&self) -> String {
+        match self.is_multi_arch_same {
+            true => format!("{}:{}", self.name, self.architecture),
+            false => self.name.clone(),
+        }
+    }
 }
 
 /// Reads a package index that has the length and digest it is listed with, plain or compressed by the end of its name.

@@ -6,11 +6,13 @@ mod ar;
 mod contents;
 pub mod database;
 mod index;
+mod parts;
 mod release;
 mod version;
 
 pub use contents::{Contents, Kind, Member, Origin};
 pub(crate) use index::is_inside;
 pub use index::{Package, read_index, read_index_of};
+pub(crate) use parts::each_file;
 pub use release::{Listed, Release};
 pub use version::Version;

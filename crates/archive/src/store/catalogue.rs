@@ -46,6 +46,15 @@ impl CatalogueRow {
         format!("catalogue/packages/{front}/{sha256}.jsonl.gz")
     }
 
+    /// How the names of its files in the package database begin.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        match self.is_multi_arch_same {
+            true => format!("{}:{}", self.name, self.architecture),
+            false => self.name.clone(),
+        }
+    }
+
     fn to_line(&self) -> String {
         let multi = if self.is_multi_arch_same { "same" } else { "-" };
         [
@@ -138,6 +147,11 @@ impl Catalogue {
             by_name.entry(row.name.clone()).or_default().push(at);
         }
         Ok(Self { dir: dir.to_owned(), rows, by_name })
+    }
+
+    /// The archive's folder.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// All packages, sorted by name, version and architecture.

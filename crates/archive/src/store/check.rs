@@ -76,7 +76,7 @@ impl Sealed {
             let is_known = if sealed::is_listed(name) {
                 self.statement.files.contains_key(name)
             } else {
-                name == STATEMENT || name == super::SIGNATURE || named.contains(name)
+                name == STATEMENT || super::signers::is_signature(name) || named.contains(name)
             };
             if !is_known {
                 checked.problems.push(Error::Unlisted { name: name.clone() });

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! archive.json            what is in the archive, with a version that only grows; archive.json.minisig beside it
+//! archive.json.KEY.minisig  signatures of further keys over the same list, where several are asked for
+//! keys/                   keys that took the place of others, each signed by the one before
 //! debian/NAME/            a partial mirror: InRelease, indices and wanted packages, byte for byte
 //! debian/NAME/mirror.json which suites, fetched when
 //! keyrings/NAME.pgp       the vendor's certificates, pinned when the mirror was added
@@ -14,20 +16,24 @@
 
 mod catalogue;
 mod check;
+mod extract;
 mod files;
 mod golden;
 mod listing;
 mod mirror;
 mod sealed;
+mod signers;
 mod statement;
 
 use std::path::{Path, PathBuf};
 
 pub use catalogue::{Catalogue, CatalogueRow, Catalogued};
 pub use check::{Checked, Depth};
+pub use extract::{Brought, TakeContent};
 pub use listing::{Item, ItemKind, Listing};
 pub use mirror::{Added, Mirror, NewMirror, Place, Source, Suite, Want, rfc3339};
 pub use sealed::Sealed;
+pub use signers::{Signer, TrustedKeys, succession_comment};
 pub use statement::{FileRecord, Statement};
 
 use crate::{Error, Result};

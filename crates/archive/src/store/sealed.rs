@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use super::{Archive, Catalogue, FileRecord, INDEX, SIGNATURE, STATEMENT, Statement, files, show};
+use super::signers::is_signature;
+use super::{
+    Archive, Catalogue, FileRecord, INDEX, SIGNATURE, STATEMENT, Signer, Statement, TrustedKeys,
+    files, show,
+};
 use crate::seal::TrustedKey;
 use crate::{Error, Result};
 
@@ -12,6 +16,7 @@ use crate::{Error, Result};
 pub struct Sealed {
     pub(super) archive: Archive,
     pub(super) statement: Statement,
+    signers: Vec<Signer>,
 }
 
 impl Archive {
@@ -46,6 +51,7 @@ impl Archive {
         // A power cut between the two leaves a signature that does not hold: refused, and signed again.
         files::write(&self.path(STATEMENT), &bytes)?;
         files::write(&self.path(SIGNATURE), signature.as_bytes())?;
+        self.forget_cosignatures()?;
         Ok(statement)
     }
 }
@@ -55,29 +61,26 @@ pub(super) fn is_listed(name: &str) -> bool {
     let is_pool = name.starts_with("debian/")
         && name.splitn(3, '/').nth(2).is_some_and(|rest| rest.starts_with("pool/"));
     let is_listing = name.starts_with("catalogue/packages/");
-    !is_pool && !is_listing && name != STATEMENT && name != SIGNATURE
+    !is_pool && !is_listing && name != STATEMENT && !is_signature(name)
 }
 
 impl Sealed {
     /// Opens an archive whose list `key` signed, at version `least` or later.
     ///
     /// # Errors
-    /// When it is not signed, by another key, the signature does not hold, or the version is older.
+    /// As [`Self::open_by`].
     pub fn open(dir: &Path, key: &TrustedKey, least: u64) -> Result<Self> {
+        Self::open_by(dir, &TrustedKeys::one(key.clone()), least)
+    }
+
+    /// Opens an archive whose list as many of these keys signed as are needed, at version `least` or later.
+    ///
+    /// # Errors
+    /// When it is not signed, by other or too few keys, a signature does not hold, or the version is older.
+    pub fn open_by(dir: &Path, keys: &TrustedKeys, least: u64) -> Result<Self> {
         let archive = Archive { dir: dir.to_owned() };
         let bytes = files::read(&archive.path(STATEMENT), STATEMENT)?;
-        let not = |reason: &str| Error::NotSealed {
-            what: STATEMENT.to_owned(),
-            key: key.to_string(),
-            reason: reason.to_owned(),
-        };
-        let signature = match files::read(&archive.path(SIGNATURE), SIGNATURE) {
-            Ok(bytes) => bytes,
-            Err(Error::Missing { .. }) => return Err(not("there is no archive.json.minisig")),
-            Err(error) => return Err(error),
-        };
-        let signature = String::from_utf8(signature).map_err(|_| not("its .minisig is no text"))?;
-        key.check(STATEMENT, &bytes, &signature)?;
+        let signers = keys.signers(&archive, &bytes)?;
         let statement = Statement::parse(&bytes)?;
         if statement.version < least {
             return Err(Error::Rollback {
@@ -86,7 +89,13 @@ impl Sealed {
                 seen: format!("version {least}"),
             });
         }
-        Ok(Self { archive, statement })
+        Ok(Self { archive, statement, signers })
+    }
+
+    /// Whose signatures count.
+    #[must_use]
+    pub fn signers(&self) -> &[Signer] {
+        &self.signers
     }
 
     /// Its list.

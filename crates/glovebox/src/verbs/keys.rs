@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use archive::seal::TrustedKey;
+use archive::store::succession_comment;
 use casebook::Signer;
 use serde::Serialize;
 
@@ -26,6 +28,13 @@ enum What {
     New(NewArgs),
     /// Show the public key of a key file
     Export(ExportArgs),
+    /// Make a key that takes the place of an old one
+    ///
+    /// Also writes NEW.pub.minisig, by which the old key gives its place
+    /// away; `glovebox archive add-key` takes both into an archive, which
+    /// then opens for those who trust the old key, signed by the new one.
+    #[command(verbatim_doc_comment)]
+    Rotate(RotateArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,6 +62,14 @@ struct ExportArgs {
     format: Format,
 }
 
+/// A key that was made.
+#[derive(Serialize)]
+struct Made {
+    public_key: String,
+    /// Its public file.
+    file: PathBuf,
+}
+
 #[derive(Serialize)]
 struct Shown<'a> {
     public_key: String,
@@ -68,12 +85,34 @@ impl Args {
         match &self.what {
             What::New(args) => args.run(),
             What::Export(args) => args.run(),
+            What::Rotate(args) => args.run(),
         }
     }
 }
 
+#[derive(Debug, clap::Args)]
+struct RotateArgs {
+    /// The old secret key's file
+    old: PathBuf,
+    /// Read the old key's passphrase from a file, not the terminal
+    #[arg(long, value_name = "FILE")]
+    old_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    new: NewArgs,
+}
+
 impl NewArgs {
     fn run(&self) -> Result<Exit, Failure> {
+        let (_, public) = self.make()?;
+        self.format.record("key", &public, || {
+            let (secret, file) = (self.file.display(), public.file.display());
+            format!("secret key  {secret}\npublic key  {file}\n{}", public.public_key)
+        })?;
+        Ok(Exit::Clean)
+    }
+
+    /// Makes the key and writes both its files.
+    fn make(&self) -> Result<(Signer, Made), Failure> {
         let (signer, text) = if self.no_passphrase {
             Signer::generate_unprotected()?
         } else {
@@ -84,24 +123,44 @@ impl NewArgs {
             Signer::generate(&phrase)?
         };
         write_new(&self.file, 0o600, text.expose())?;
-        let mut name = self.file.as_os_str().to_owned();
-        name.push(".pub");
-        let public = PathBuf::from(name);
+        let public = with_ending(&self.file, ".pub");
         write_new(&public, 0o644, &public_text(&signer))?;
         if self.no_passphrase {
             say("The key lies in clear: whoever holds the file can sign.");
         }
-        let shown = Shown { public_key: signer.public_key().to_string(), file: &public };
-        self.format.record("key", &shown, || {
+        let public_key = signer.public_key().to_string();
+        Ok((signer, Made { public_key, file: public }))
+    }
+}
+
+impl RotateArgs {
+    fn run(&self) -> Result<Exit, Failure> {
+        // The old key first: without it nothing is to be made.
+        let old = session::key_file(&self.old, self.old_passphrase_file.as_deref())?;
+        let (new, public) = self.new.make()?;
+        let trusted = TrustedKey::parse("the old key", &old.public_key().to_string())?;
+        let comment = succession_comment(&trusted);
+        let signature = old.sign_file(public_text(&new).as_bytes(), &comment)?;
+        let place = with_ending(&public.file, ".minisig");
+        write_new(&place, 0o644, &signature)?;
+        self.new.format.record("key-rotated", &public, || {
+            let (secret, file) = (self.new.file.display(), public.file.display());
             format!(
-                "secret key  {}\npublic key  {}\n{}",
-                self.file.display(),
-                public.display(),
-                shown.public_key
+                "secret key  {secret}\npublic key  {file}\nsigned by the old key  {}\n{}",
+                place.display(),
+                public.public_key
             )
         })?;
+        say("Next: glovebox archive add-key ARCHIVE NEW.pub, then glovebox archive sign");
         Ok(Exit::Clean)
     }
+}
+
+/// The path with more at its end.
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 impl ExportArgs {

@@ -17,6 +17,7 @@ pub(crate) mod net;
 pub(crate) mod power;
 pub(crate) mod receive;
 pub(crate) mod report;
+pub(crate) mod restore;
 pub(crate) mod stat;
 pub(crate) mod survey;
 pub(crate) mod triage;

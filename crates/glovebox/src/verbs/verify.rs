@@ -3,21 +3,22 @@
 use std::path::PathBuf;
 
 use archive::store::{Catalogue, Listing, Sealed};
-use casebook::{Item, Outcome, OutcomeKind};
+use casebook::Item;
 use evidence::fs::FileSystem;
 use evidence::fs::tree::Limits;
+use evidence::system::Unreached;
 use guard::Guard;
 use serde::Serialize;
 use serde_json::json;
-use verify::{Finding, Options, Report, Severity, Standing};
+use verify::{Difference, Finding, Options, Report, Severity, Standing};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::opened::{Opened, Reading};
-use crate::output::{Colour, Format, paint, say, size};
+use crate::opened::Reading;
+use crate::output::{Colour, Format, paint, size};
 use crate::recording::{Recording, recorded};
 use crate::session::Chosen;
-use crate::systems::{self, Examined};
+use crate::systems::{self, Examination, Examined, Judged, Looked};
 use crate::target;
 use crate::verbs::archive::trust::Trust;
 
@@ -81,6 +82,8 @@ struct Summary<'a> {
     findings: usize,
     coverage: &'a verify::Coverage,
     problems: &'a [evidence::Problem],
+    /// Volumes and systems of the source that were not looked at, and why.
+    not_examined: &'a [String],
 }
 
 impl Args {
@@ -114,31 +117,23 @@ impl Args {
         let opened = self.reading.open(&address, guard)?;
         act.inputs(opened.inputs(guard, &[]));
         act.inputs(vec![input(&against.sealed)]);
-        let examined = systems::examine(&opened, &address, &mut |fs, unreached, address| {
+        let examination = systems::examine(&opened, &address, &mut |fs, unreached, address| {
             compare(fs, &against, unreached.unwrap_or_default(), address)
         })?;
-        let skipped = systems::unread(&opened, &address);
-        if act.is_on() {
-            record(act, &opened, &examined, &skipped)?;
+        // Before anything is shown: a reader that stops reading must not cost the record.
+        examination.record(act, "verify", "deviations")?;
+        for one in &examination.trees {
+            self.show(one, &examination, &against.sealed)?;
         }
-        for one in &examined {
-            self.show(one, &against.sealed)?;
-        }
-        for text in &skipped {
-            say(&paint(&format!("not examined: {text}"), Colour::Yellow));
-        }
-        let adverse = examined.iter().any(|one| !one.report.findings.is_empty());
-        let partial = !skipped.is_empty()
-            || opened.stack.problems().next().is_some()
-            || examined.iter().any(|one| !one.report.problems.is_empty());
-        Ok(match (adverse, partial) {
-            (true, _) => Exit::Findings,
-            (false, true) => Exit::Partial,
-            (false, false) => Exit::Clean,
-        })
+        Ok(examination.end())
     }
 
-    fn show(&self, one: &Examined<Report>, sealed: &Sealed) -> Result<(), Failure> {
+    fn show(
+        &self,
+        one: &Examined<Report>,
+        all: &Examination<Report>,
+        sealed: &Sealed,
+    ) -> Result<(), Failure> {
         let report = &one.report;
         let summary = Summary {
             address: &one.address,
@@ -151,6 +146,7 @@ impl Args {
             findings: report.findings.len(),
             coverage: &report.coverage,
             problems: &report.problems,
+            not_examined: &all.skipped,
         };
         self.format.record("verify", &summary, || summary_text(&summary, report))?;
         for finding in &report.findings {
@@ -169,17 +165,37 @@ impl Args {
     }
 }
 
+impl Judged for Report {
+    fn findings(&self) -> usize {
+        self.findings.len()
+    }
+
+    fn is_adverse(&self) -> bool {
+        !self.findings.is_empty()
+    }
+
+    fn problems(&self) -> &[evidence::Problem] {
+        &self.problems
+    }
+}
+
 fn compare(
     fs: &dyn FileSystem,
     against: &Against,
-    unreached: Vec<String>,
+    unreached: &[Unreached],
     address: &str,
-) -> Result<Report, Failure> {
+) -> Result<Looked<Report>, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let golden = against.golden.as_ref();
-    let options = Options { golden, limits: Limits::default(), threads, unreached };
-    verify::run(fs, &against.catalogue, &options)
-        .map_err(|error| Failure::from(error).while_doing(format!("comparing {address}")))
+    let options =
+        Options { golden, limits: Limits::default(), threads, unreached: unreached.to_vec() };
+    let doing = |error| Failure::from(error).while_doing(format!("comparing {address}"));
+    match verify::run(fs, &against.catalogue, &options) {
+        Ok(report) => Ok(Looked::Done(report)),
+        // Another system beside it may have one.
+        Err(error @ verify::Error::NoDatabase { .. }) => Ok(Looked::Not(doing(error))),
+        Err(error) => Err(doing(error)),
+    }
 }
 
 /// The archive as the act lists it.
@@ -191,33 +207,6 @@ fn input(sealed: &Sealed) -> Item {
         digests: hashing::Digests::default(),
         facts: json!({ "version": statement.version, "signed_seconds": statement.signed_seconds }),
     }
-}
-
-/// Puts the reports into an exhibit of the act.
-fn record(
-    act: &Recording,
-    opened: &Opened,
-    examined: &[Examined<Report>],
-    skipped: &[String],
-) -> Result<(), Failure> {
-    let exhibit = act.new_exhibit(&format!("verify-{}", opened.name))?;
-    let mut lines = Vec::new();
-    for one in examined {
-        serde_json::to_writer(
-            &mut lines,
-            &json!({ "address": one.address, "report": one.report }),
-        )?;
-        lines.push(b'\n');
-    }
-    act.output(exhibit.add_file("verify.jsonl", &lines)?);
-    skipped.iter().for_each(|text| act.problem(format!("not examined: {text}")));
-    let problems = || examined.iter().flat_map(|one| &one.report.problems);
-    problems().for_each(|problem| act.problem(problem));
-    let findings: usize = examined.iter().map(|one| one.report.findings.len()).sum();
-    let is_whole = skipped.is_empty() && problems().next().is_none();
-    let kind = if is_whole { OutcomeKind::Done } else { OutcomeKind::Partial };
-    act.concludes(Outcome::new(kind, format!("{findings} deviations")));
-    Ok(())
 }
 
 fn finding_text(finding: &Finding) -> String {
@@ -242,7 +231,38 @@ fn finding_text(finding: &Finding) -> String {
             text.push_str(&format!("\n    {name} {value}"));
         }
     }
+    if let Some(difference) = &finding.difference {
+        text.push_str(&difference_text(difference));
+    }
     text
+}
+
+/// What was changed in a configuration file, below its finding.
+fn difference_text(difference: &Difference) -> String {
+    match difference {
+        Difference::Text { lines, further_lines, .. } => {
+            let mut text = String::from("\n    --- packaged\n    +++ found");
+            for line in lines {
+                let colour = match line.as_bytes().first() {
+                    Some(b'+') => Some(Colour::Green),
+                    Some(b'-') => Some(Colour::Red),
+                    _ => None,
+                };
+                let line = colour.map_or_else(|| line.clone(), |colour| paint(line, colour));
+                text.push_str(&format!("\n    {line}"));
+            }
+            if *further_lines > 0 {
+                text.push_str(&format!("\n    [{further_lines} more lines]"));
+            }
+            text
+        }
+        Difference::Binary { packaged_bytes, found_bytes } => format!(
+            "\n    no text: {} packaged, {} found",
+            size(*packaged_bytes),
+            size(*found_bytes)
+        ),
+        Difference::Unknown { why } => format!("\n    what was changed is not known: {why}"),
+    }
 }
 
 fn summary_text(summary: &Summary<'_>, report: &Report) -> String {

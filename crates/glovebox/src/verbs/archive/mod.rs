@@ -31,6 +31,10 @@ enum What {
     AddGolden(golden::Args),
     /// Sign the list of everything in the archive; its version grows
     Sign(sign::Args),
+    /// Check the whole archive and add the signature of a further key
+    Cosign(sign::CosignArgs),
+    /// Keep a key that takes the place of the one that signed it
+    AddKey(sign::AddKeyArgs),
     /// Check the whole archive: our list and the vendors' signatures
     Verify(verify::Args),
     /// List the packages of the archive
@@ -51,6 +55,8 @@ impl Args {
             What::Catalogue(args) => args.run(),
             What::AddGolden(args) => args.run(),
             What::Sign(args) => args.run(),
+            What::Cosign(args) => args.run(),
+            What::AddKey(args) => args.run(),
             What::Verify(args) => args.run(),
             What::List(args) => args.run(),
             What::Age(args) => args.run(),

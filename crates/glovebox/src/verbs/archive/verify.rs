@@ -32,6 +32,8 @@ struct Shown {
     packages: usize,
     bytes: u64,
     problems: Vec<String>,
+    /// The trusted keys whose signatures hold.
+    signed_by: Vec<String>,
 }
 
 impl Args {
@@ -52,6 +54,7 @@ impl Args {
             packages: checked.packages,
             bytes: checked.bytes,
             problems: checked.problems.iter().map(ToString::to_string).collect(),
+            signed_by: sealed.signers().iter().map(|one| one.trusted.to_string()).collect(),
         };
         self.format.record("archive-verified", &shown, || text(&shown))?;
         Ok(if shown.problems.is_empty() { Exit::Clean } else { Exit::Findings })
@@ -67,6 +70,7 @@ fn text(shown: &Shown) -> String {
         shown.packages,
         size(shown.bytes)
     );
+    text.push_str(&format!("\nsigned by {}", shown.signed_by.join(" and ")));
     for problem in &shown.problems {
         text.push_str(&paint(&format!("\ndoes not hold: {problem}"), Colour::Red));
     }

@@ -6,7 +6,7 @@ mod rules;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use casebook::{Item, Outcome, OutcomeKind};
+use casebook::Item;
 use guard::Guard;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::opened::{Opened, Reading};
 use crate::output::{Colour, Format, paint, say};
 use crate::recording::{Recording, recorded};
 use crate::session::Chosen;
-use crate::systems::{self, Examined};
+use crate::systems::{self, Examined, Judged, Looked};
 use crate::{acting, target};
 
 /// Find what an intruder left on a disk or image
@@ -104,38 +104,20 @@ impl Args {
         let opened = self.reading.open(&address, guard)?;
         act.inputs(std::iter::once(input(&opened, guard)).chain(rules.items).collect());
         let options = Options { yara: rules.compiled, ..Options::default() };
-        let examined = systems::examine(&opened, &address, &mut |fs, unreached, _| {
-            Ok(triage::run(fs, &Options { unreached, ..options.clone() }))
+        let examination = systems::examine(&opened, &address, &mut |fs, unreached, _| {
+            let unreached = unreached.map(|all| all.iter().map(systems::unreached).collect());
+            Ok(Looked::Done(triage::run(fs, &Options { unreached, ..options.clone() })))
         })?;
-        let skipped = systems::unread(&opened, &address);
         // Before anything is shown: a reader that stops reading must not cost the record.
-        if act.is_on() {
-            record(act, &opened, &examined, &skipped)?;
-        }
+        examination.record(act, "triage", "findings")?;
         let least = Severity::from(self.least);
         if self.csv {
             write!(io::stdout(), "{}", csv::head())?;
         }
-        for one in &examined {
+        for one in &examination.trees {
             self.show(&opened.name, one, least)?;
         }
-        for text in &skipped {
-            say(&paint(&format!("not examined: {text}"), Colour::Yellow));
-        }
-        let adverse = examined
-            .iter()
-            .flat_map(|one| &one.report.findings)
-            .any(|finding| finding.severity < Severity::Info);
-        let partial = !skipped.is_empty()
-            || opened.stack.problems().next().is_some()
-            || examined.iter().any(|one| !one.report.problems.is_empty());
-        Ok(if adverse {
-            Exit::Findings
-        } else if partial {
-            Exit::Partial
-        } else {
-            Exit::Clean
-        })
+        Ok(examination.end())
     }
 
     fn show(&self, source: &str, one: &Examined<Report>, least: Severity) -> Result<(), Failure> {
@@ -178,31 +160,18 @@ fn input(opened: &Opened, guard: &Guard) -> Item {
     )
 }
 
-/// Puts the reports into an exhibit of the act.
-fn record(
-    act: &Recording,
-    opened: &Opened,
-    examined: &[Examined<Report>],
-    skipped: &[String],
-) -> Result<(), Failure> {
-    let exhibit = act.new_exhibit(&format!("triage-{}", opened.name))?;
-    let mut lines = Vec::new();
-    for one in examined {
-        serde_json::to_writer(
-            &mut lines,
-            &json!({ "address": one.address, "report": one.report }),
-        )?;
-        lines.push(b'\n');
+impl Judged for Report {
+    fn findings(&self) -> usize {
+        self.findings.len()
     }
-    act.output(exhibit.add_file("triage.jsonl", &lines)?);
-    let problems = || examined.iter().flat_map(|one| &one.report.problems);
-    skipped.iter().for_each(|text| act.problem(format!("not examined: {text}")));
-    problems().for_each(|problem| act.problem(problem));
-    let findings: usize = examined.iter().map(|one| one.report.findings.len()).sum();
-    let is_whole = skipped.is_empty() && problems().next().is_none();
-    let kind = if is_whole { OutcomeKind::Done } else { OutcomeKind::Partial };
-    act.concludes(Outcome::new(kind, format!("{findings} findings")));
-    Ok(())
+
+    fn is_adverse(&self) -> bool {
+        self.findings.iter().any(|finding| finding.severity < Severity::Info)
+    }
+
+    fn problems(&self) -> &[evidence::Problem] {
+        &self.problems
+    }
 }
 
 fn finding_text(finding: &Finding) -> String {
