@@ -35,7 +35,7 @@ impl TrustedKey {
     ///
     /// # Errors
     /// When it is no signature, by another key, or does not hold.
-    pub(crate) fn check(&self, what: &str, bytes: &[u8], signature: &str) -> Result<String> {
+    pub fn check(&self, what: &str, bytes: &[u8], signature: &str) -> Result<String> {
         self.verify(bytes, signature).map_err(|reason| Error::NotSealed {
             what: what.to_owned(),
             key: self.text.clone(),

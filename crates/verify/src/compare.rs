@@ -330,7 +330,8 @@ fn rights(item: &Item, metadata: &Metadata) -> bool {
             && item.gid == u64::from(metadata.gid))
 }
 
-fn what(kind: &ItemKind) -> String {
+/// An object in words.
+pub(crate) fn what(kind: &ItemKind) -> String {
     match kind {
         ItemKind::File { size_bytes, sha256 } => format!("{size_bytes} bytes, {sha256}"),
         ItemKind::Directory => "a directory".to_owned(),

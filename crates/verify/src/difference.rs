@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use archive::store::{Catalogue, Item, ItemKind};
+use evidence::FileSystem;
 use evidence::fs::Node;
 use serde::Serialize;
 
@@ -137,8 +138,18 @@ fn difference(
     let Some(packaged) = forms.get(&one.item.path) else {
         return unknown(format!("the packaged form is longer than {MAX_TEXT_BYTES} bytes"));
     };
+    with_file(packaged, (examination.inventory.fs, one.node), left)
+}
+
+/// How a file of the system differs from a text it is to have; `left` lines may still be shown.
+pub(crate) fn with_file(
+    packaged: &[u8],
+    (fs, node): (&dyn FileSystem, Node),
+    left: &mut usize,
+) -> Difference {
+    let unknown = |why: String| Difference::Unknown { why };
     let limit = usize::try_from(MAX_TEXT_BYTES).unwrap_or(usize::MAX);
-    let found = match examination.inventory.fs.read_head(one.node, limit) {
+    let found = match fs.read_head(node, limit) {
         Ok((found, true)) => found,
         Ok((_, false)) => {
             return unknown(format!("the file is longer than {MAX_TEXT_BYTES} bytes"));

@@ -1,20 +1,17 @@
 //! One comparison from beginning to end, and the one way to tell a deviation.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use archive::store::{Catalogue, Item};
-use evidence::{FileSystem, Place, Problem, ProblemKind, RawPath};
-use hashing::Algorithms;
+use evidence::FileSystem;
 
 use crate::claims::Claims;
 use crate::difference::{self, Difference, Pending};
 use crate::inventory::Inventory;
-use crate::report::{Coverage, Explained, Finding, Report, Severity, Standing};
+use crate::report::{Coverage, Explained, Report, Severity, Standing};
+use crate::telling::{self, Told};
 use crate::{Error, Options, boot, compare, database, extra};
-
-/// Findings of one rule; beyond it only their number is told.
-const MAX_PER_RULE: usize = 2_000;
 
 /// A rule of the comparison.
 pub(crate) struct Rule {
@@ -70,8 +67,7 @@ pub(crate) struct Examination<'a> {
     pub(crate) explained: Vec<Explained>,
     /// Changed configuration files, told when all are known.
     pub(crate) pending: Vec<Pending>,
-    findings: RefCell<Vec<Finding>>,
-    per_rule: RefCell<BTreeMap<&'static str, usize>>,
+    told: RefCell<Told>,
 }
 
 pub(crate) fn examine(
@@ -85,7 +81,7 @@ pub(crate) fn examine(
     let golden = golden.map(|item| (inventory.canonical(&item.path), item)).collect();
     let coverage = Coverage {
         entries: inventory.entries.len(),
-        not_examined: options.unreached.iter().map(told).collect(),
+        not_examined: options.unreached.iter().map(telling::unreached).collect(),
         ..Coverage::default()
     };
     let mut examination = Examination {
@@ -96,8 +92,7 @@ pub(crate) fn examine(
         coverage,
         explained: Vec::new(),
         pending: Vec::new(),
-        findings: RefCell::default(),
-        per_rule: RefCell::default(),
+        told: RefCell::default(),
     };
     examination.packages();
     compare::apply(&mut examination);
@@ -138,10 +133,7 @@ impl Examination<'_> {
 
     /// Whether the place is on a volume that is not in the tree.
     pub(crate) fn is_unreached(&self, path: &[u8]) -> bool {
-        self.options.unreached.iter().any(|one| {
-            let below = one.path.0.strip_suffix(b"/").unwrap_or(&one.path.0);
-            path.strip_prefix(below).is_some_and(|rest| rest.starts_with(b"/"))
-        })
+        telling::is_unreached(&self.options.unreached, path)
     }
 
     pub(crate) fn not_judged(&mut self, what: &str) {
@@ -150,57 +142,14 @@ impl Examination<'_> {
     }
 
     pub(crate) fn tell(&self, rule: &Rule, deviation: Deviation<'_>) {
-        let mut per_rule = self.per_rule.borrow_mut();
-        let count = per_rule.entry(rule.id).or_default();
-        *count = count.saturating_add(1);
-        if *count > MAX_PER_RULE {
-            return;
-        }
-        let path = RawPath(deviation.path.to_vec());
-        let is_plain = path.to_string().as_bytes() == deviation.path;
-        let path_hex =
-            (!is_plain).then(|| deviation.path.iter().map(|byte| format!("{byte:02x}")).collect());
-        let key =
-            [rule.id.as_bytes(), b"\0", deviation.path, b"\0", deviation.found.as_bytes()].concat();
-        let mut finding_id = hashing::digest_bytes(&key, &Algorithms::sha256()).sha256_hex();
-        finding_id.truncate(16);
-        self.findings.borrow_mut().push(Finding {
-            finding_id,
-            rule: rule.id,
-            title: rule.title,
-            severity: deviation.severity.unwrap_or(rule.severity),
-            path,
-            path_hex,
-            package: deviation.package,
-            expected: deviation.expected,
-            found: deviation.found,
-            difference: deviation.difference,
-        });
+        self.told.borrow_mut().tell(rule, deviation);
     }
 
     fn finish(self, fs: &dyn FileSystem) -> Report {
-        for (rule, count) in self.per_rule.borrow().iter() {
-            if *count > MAX_PER_RULE {
-                let text = format!("rule {rule} met {count} files; {MAX_PER_RULE} are listed");
-                self.inventory.problem(Problem::new(ProblemKind::Refused, Place::Source, text));
-            }
-        }
-        for missing in &self.options.unreached {
-            let place = Place::Path(missing.path.clone());
-            let text = format!("not examined: {}", missing.why);
-            self.inventory.problem(Problem::new(ProblemKind::Refused, place, text));
-        }
-        let mut findings = self.findings.into_inner();
-        findings.sort_by(|a, b| {
-            (a.severity, a.rule, &a.path, &a.found).cmp(&(b.severity, b.rule, &b.path, &b.found))
-        });
-        findings.dedup();
-        let mut coverage = self.coverage;
-        for one in &self.explained {
-            let count = coverage.explained.entry(one.class.word().to_owned()).or_default();
-            *count = count.saturating_add(1);
-        }
         let mut problems = self.inventory.problems.take();
+        let findings = self.told.into_inner().finish(&self.options.unreached, &mut problems);
+        let mut coverage = self.coverage;
+        coverage.count(&self.explained);
         problems.sort();
         problems.dedup();
         Report {
@@ -212,9 +161,4 @@ impl Examination<'_> {
             coverage,
         }
     }
-}
-
-/// A place that is not in the tree, and why.
-fn told(one: &evidence::system::Unreached) -> String {
-    format!("{} ({})", one.path, one.why)
 }

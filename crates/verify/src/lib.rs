@@ -17,6 +17,7 @@
     )
 )]
 
+pub mod baseline;
 mod boot;
 mod claims;
 mod classes;
@@ -31,6 +32,7 @@ mod inventory;
 mod manifest;
 mod report;
 mod scripted;
+mod telling;
 
 pub use classes::Class;
 pub use difference::Difference;
@@ -53,6 +55,12 @@ pub enum Error {
     #[error("no package database of Debian's kind is on it: {reason}")]
     NoDatabase {
         /// What was found instead.
+        reason: String,
+    },
+    /// A baseline is none, or not the one that was signed.
+    #[error("the baseline cannot be used: {reason}")]
+    Baseline {
+        /// What is wrong with it.
         reason: String,
     },
 }

@@ -20,6 +20,13 @@ pub fn manifest(
     threads: usize,
 ) -> (Listing, Vec<Problem>) {
     let inventory = Inventory::read(fs, limits);
+    let listing = of(&inventory, name, threads);
+    (listing, RefCell::take(&inventory.problems))
+}
+
+/// The manifest of a tree that was walked already.
+pub(crate) fn of(inventory: &Inventory<'_>, name: &str, threads: usize) -> Listing {
+    let fs = inventory.fs;
     let files: Vec<(&Vec<u8>, &Metadata)> =
         inventory.entries.iter().filter(|(_, one)| one.kind == FileKind::File).collect();
     let nodes: Vec<u64> = files.iter().map(|(_, one)| one.node).collect();
@@ -49,19 +56,18 @@ pub fn manifest(
             mode: metadata.mode,
             uid: metadata.uid.into(),
             gid: metadata.gid.into(),
-            xattrs: xattrs(&inventory, path, metadata),
+            xattrs: xattrs(inventory, path, metadata),
             is_conffile: false,
         });
     }
     let text = |text: &str| text.to_owned();
-    let listing = Listing {
+    Listing {
         package: text(name),
         version: text("0"),
         architecture: text("all"),
         file_sha256: String::new(),
         items,
-    };
-    (listing, RefCell::take(&inventory.problems))
+    }
 }
 
 /// Extended attributes that give rights; others are the user's own.

@@ -110,6 +110,16 @@ pub struct Coverage {
     pub not_examined: Vec<String>,
 }
 
+impl Coverage {
+    /// Counts what is explained, by what explains it.
+    pub(crate) fn count(&mut self, explained: &[Explained]) {
+        for one in explained {
+            let count = self.explained.entry(one.class.word().to_owned()).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
 /// The outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {

@@ -10,6 +10,7 @@
 //! catalogue/index.tsv     one line a package: name, version, digest of the package file and of its listing
 //! catalogue/packages/     one listing a package: every file with type, mode, owner and SHA-256
 //! golden/                 manifests of installs made from these packages
+//! baselines/NAME/         what a system was when it was believed
 //! ```
 //!
 //! Package files are vouched for by their vendor and, through the index of the catalogue, by us; all else by the list.

@@ -1,6 +1,7 @@
 //! One file per verb: its arguments and `run`.
 
 pub(crate) mod archive;
+pub(crate) mod baseline;
 pub(crate) mod bodyfile;
 pub(crate) mod case;
 pub(crate) mod cat;

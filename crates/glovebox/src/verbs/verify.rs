@@ -10,6 +10,7 @@ use evidence::system::Unreached;
 use guard::Guard;
 use serde::Serialize;
 use serde_json::json;
+use verify::baseline::Baseline;
 use verify::{Difference, Finding, Options, Report, Severity, Standing};
 
 use crate::exit::Exit;
@@ -21,6 +22,7 @@ use crate::session::Chosen;
 use crate::systems::{self, Examination, Examined, Judged, Looked};
 use crate::target;
 use crate::verbs::archive::trust::Trust;
+use crate::verbs::baseline;
 
 /// Compare an installed system with what its vendor signed
 #[derive(Debug, clap::Args)]
@@ -34,6 +36,9 @@ pub(crate) struct Args {
     /// A manifest of a fresh install in the archive
     #[arg(long, value_name = "NAME")]
     golden: Option<String>,
+    /// Compare with this baseline in the archive, not with packages
+    #[arg(long, value_name = "NAME", conflicts_with = "golden")]
+    baseline: Option<String>,
     /// Also list every file that is explained, and by what
     #[arg(long)]
     all: bool,
@@ -48,10 +53,25 @@ pub(crate) struct Args {
 }
 
 /// What one tree is compared with.
-struct Against {
-    sealed: Sealed,
-    catalogue: Catalogue,
-    golden: Option<Listing>,
+enum Against {
+    Catalogue { catalogue: Box<Catalogue>, golden: Option<Listing> },
+    Baseline(Box<Baseline>),
+}
+
+/// How a comparison is shown: what with, as far as each is there.
+pub(crate) struct Shown<'a> {
+    pub(crate) archive: Option<&'a Sealed>,
+    pub(crate) golden: Option<&'a str>,
+    pub(crate) baseline: Option<&'a str>,
+}
+
+/// How much of it is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deviations {
+    /// What deviates.
+    Told,
+    /// Also what is explained, and by what.
+    WithExplained,
 }
 
 #[derive(Serialize)]
@@ -73,9 +93,13 @@ struct ExplainedLine<'a> {
 struct Summary<'a> {
     /// Where its tree is addressed.
     address: &'a str,
-    archive: String,
-    archive_version: u64,
-    golden: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_version: Option<u64>,
+    golden: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<&'a str>,
     system: &'a Option<evidence::os::InstalledSystem>,
     packages: usize,
     packages_listed: usize,
@@ -96,6 +120,7 @@ impl Args {
             "source": self.source,
             "archive": self.archive.display().to_string(),
             "golden": self.golden,
+            "baseline": self.baseline,
             "view": self.reading.view(),
         });
         recorded(&self.chosen, "verify", &arguments, |guard, act| self.verify(guard, act))
@@ -104,42 +129,67 @@ impl Args {
     fn verify(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
         // The archive first: a refused one says so before hours of reading.
         let sealed = self.trust.open(&self.archive)?;
-        let golden = match &self.golden {
-            Some(name) => Some(sealed.golden(name).map_err(|error| {
-                let known: Vec<&str> = sealed.goldens().collect();
-                Failure::from(error).hint(format!("manifests in it: {}", known.join(" ")))
-            })?),
-            None => None,
-        };
-        let catalogue = sealed.catalogue()?;
-        let against = Against { sealed, catalogue, golden };
+        let against = self.against(&sealed)?;
         let address = target::address(&self.source);
         let opened = self.reading.open(&address, guard)?;
         act.inputs(opened.inputs(guard, &[]));
-        act.inputs(vec![input(&against.sealed)]);
+        act.inputs(vec![input(&sealed)]);
         let examination = systems::examine(&opened, &address, &mut |fs, unreached, address| {
             compare(fs, &against, unreached.unwrap_or_default(), address)
         })?;
         // Before anything is shown: a reader that stops reading must not cost the record.
         examination.record(act, "verify", "deviations")?;
+        let shown = Shown {
+            archive: Some(&sealed),
+            golden: self.golden.as_deref(),
+            baseline: self.baseline.as_deref(),
+        };
+        let deviations = if self.all { Deviations::WithExplained } else { Deviations::Told };
         for one in &examination.trees {
-            self.show(one, &examination, &against.sealed)?;
+            shown.show(self.format, one, &examination, deviations)?;
         }
         Ok(examination.end())
     }
 
-    fn show(
+    fn against(&self, sealed: &Sealed) -> Result<Against, Failure> {
+        let known = |names: Vec<&str>| format!("in it there are: {}", names.join(" "));
+        if let Some(name) = &self.baseline {
+            let (facts, files) = sealed
+                .baseline(name)
+                .map_err(|error| Failure::from(error).hint(known(sealed.baselines().collect())))?;
+            return Ok(Against::Baseline(Box::new(Baseline::parse(&facts, &files)?)));
+        }
+        let golden =
+            match &self.golden {
+                Some(name) => Some(sealed.golden(name).map_err(|error| {
+                    Failure::from(error).hint(known(sealed.goldens().collect()))
+                })?),
+                None => None,
+            };
+        Ok(Against::Catalogue { catalogue: Box::new(sealed.catalogue()?), golden })
+    }
+}
+
+impl Shown<'_> {
+    /// Shows the report on one tree.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub(crate) fn show(
         &self,
+        format: Format,
         one: &Examined<Report>,
         all: &Examination<Report>,
-        sealed: &Sealed,
+        deviations: Deviations,
     ) -> Result<(), Failure> {
         let report = &one.report;
+        let statement = self.archive.map(Sealed::statement);
         let summary = Summary {
             address: &one.address,
-            archive: sealed.statement().name.clone(),
-            archive_version: sealed.statement().version,
-            golden: &self.golden,
+            archive: statement.map(|statement| statement.name.as_str()),
+            archive_version: statement.map(|statement| statement.version),
+            golden: self.golden,
+            baseline: self.baseline,
             system: &report.system,
             packages: report.packages.len(),
             packages_listed: report.of_standing(Standing::Listed).count(),
@@ -148,15 +198,15 @@ impl Args {
             problems: &report.problems,
             not_examined: &all.skipped,
         };
-        self.format.record("verify", &summary, || summary_text(&summary, report))?;
+        format.record("verify", &summary, || summary_text(&summary, report))?;
         for finding in &report.findings {
             let line = Line { address: &one.address, finding };
-            self.format.record("finding", &line, || finding_text(finding))?;
+            format.record("finding", &line, || finding_text(finding))?;
         }
-        if self.all {
+        if deviations == Deviations::WithExplained {
             for explained in &report.explained {
                 let line = ExplainedLine { address: &one.address, explained };
-                self.format.record("explained", &line, || {
+                format.record("explained", &line, || {
                     format!("{:<14} {}", explained.class.word(), explained.path)
                 })?;
             }
@@ -185,12 +235,20 @@ fn compare(
     unreached: &[Unreached],
     address: &str,
 ) -> Result<Looked<Report>, Failure> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let golden = against.golden.as_ref();
-    let options =
-        Options { golden, limits: Limits::default(), threads, unreached: unreached.to_vec() };
     let doing = |error| Failure::from(error).while_doing(format!("comparing {address}"));
-    match verify::run(fs, &against.catalogue, &options) {
+    let result = match against {
+        Against::Baseline(baseline) => baseline::compare(baseline, fs, None, unreached),
+        Against::Catalogue { catalogue, golden } => {
+            let options = Options {
+                golden: golden.as_ref(),
+                limits: Limits::default(),
+                threads: std::thread::available_parallelism().map_or(1, usize::from),
+                unreached: unreached.to_vec(),
+            };
+            verify::run(fs, catalogue, &options)
+        }
+    };
+    match result {
         Ok(report) => Ok(Looked::Done(report)),
         // Another system beside it may have one.
         Err(error @ verify::Error::NoDatabase { .. }) => Ok(Looked::Not(doing(error))),
@@ -276,10 +334,17 @@ fn summary_text(summary: &Summary<'_>, report: &Report) -> String {
         count(Severity::Medium),
         count(Severity::Low),
     );
+    let with = match summary.baseline {
+        Some(name) => {
+            format!("compared with the baseline {}", evidence::escape_bytes(name.as_bytes()))
+        }
+        None => {
+            let (listed, all) = (summary.packages_listed, summary.packages);
+            format!("{listed} of {all} packages in the catalogue")
+        }
+    };
     text.push_str(&format!(
-        "\n{} of {} packages in the catalogue; {} packaged objects compared, {} files and {} hashed",
-        summary.packages_listed,
-        summary.packages,
+        "\n{with}; {} objects compared, {} files and {} hashed",
         coverage.packaged,
         coverage.files_hashed,
         size(coverage.bytes_hashed)

@@ -1,4 +1,4 @@
-//! `glovebox archive add-golden`: the manifest of a fresh install.
+//! `glovebox archive add-golden` and `add-baseline`: the manifest of a fresh install, and what a system was.
 
 use std::path::PathBuf;
 
@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::opened::Reading;
 use crate::output::{Colour, Format, paint, say};
 use crate::target;
+use crate::verbs::baseline;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -64,4 +65,38 @@ impl Args {
         say("Next: glovebox archive sign");
         Ok(Exit::Clean)
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BaselineArgs {
+    /// The archive's folder
+    archive: PathBuf,
+    /// The baseline's folder
+    baseline: PathBuf,
+    /// The key the baseline must be signed with: a .pub file, or its line
+    #[arg(long, value_name = "KEY", required = true)]
+    trust: String,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl BaselineArgs {
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// If it is not signed by the key, or there is one of its name.
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let archive = Archive::open(&self.archive)?;
+        let (facts, files, name) = baseline::read_signed(&self.baseline, &self.trust)?;
+        archive.add_baseline(&name, &facts, &files)?;
+        let kept = Kept { name: &name };
+        self.format.record("baseline-kept", &kept, || format!("baseline {name}"))?;
+        say("Next: glovebox archive sign");
+        Ok(Exit::Clean)
+    }
+}
+
+#[derive(Serialize)]
+struct Kept<'a> {
+    name: &'a str,
 }

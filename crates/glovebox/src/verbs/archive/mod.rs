@@ -29,6 +29,8 @@ enum What {
     Catalogue(catalogue::Args),
     /// Keep the manifest of a fresh install, whose files are explained
     AddGolden(golden::Args),
+    /// Keep a signed baseline of a system (glovebox baseline create)
+    AddBaseline(golden::BaselineArgs),
     /// Sign the list of everything in the archive; its version grows
     Sign(sign::Args),
     /// Check the whole archive and add the signature of a further key
@@ -54,6 +56,7 @@ impl Args {
             What::AddMirror(args) => args.run(),
             What::Catalogue(args) => args.run(),
             What::AddGolden(args) => args.run(),
+            What::AddBaseline(args) => args.run(),
             What::Sign(args) => args.run(),
             What::Cosign(args) => args.run(),
             What::AddKey(args) => args.run(),
