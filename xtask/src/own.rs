@@ -124,7 +124,12 @@ pub(crate) fn build(root: &Path, image: &Image) -> Result<Programs> {
     let sh = shell(&remap, image.epoch_s, &target)?;
     sh.change_dir(root);
     let one = |package: &str, binary: &str, features: &[String]| -> Result<Vec<u8>> {
-        let mut args = vec![format!("--package={package}"), format!("--bin={binary}")];
+        // What is on by default is for the desk.
+        let mut args = vec![
+            format!("--package={package}"),
+            format!("--bin={binary}"),
+            "--no-default-features".to_owned(),
+        ];
         if !features.is_empty() {
             args.push(format!("--features={}", features.join(",")));
         }

@@ -20,6 +20,8 @@ pub(crate) struct Published {
     pub(crate) python: PathBuf,
     /// The interpreter that has pyaff4 installed.
     pub(crate) aff4_python: PathBuf,
+    /// The interpreter that has an object store of others.
+    pub(crate) store_python: PathBuf,
     /// The program that judges CASE/UCO.
     pub(crate) case_validate: PathBuf,
 }
@@ -31,8 +33,9 @@ pub(crate) fn fetch() -> Result<Published> {
     let (images, judge) = (lists.join("published.txt"), lists.join("judge.txt"));
     let judge_of_cases = lists.join("judge-case.txt");
     let aff4 = lists.join("judge_aff4.txt");
+    let store = lists.join("judge-store.txt");
     let mut key = Sha256::new();
-    for list in [&images, &judge, &aff4, &judge_of_cases] {
+    for list in [&images, &judge, &aff4, &judge_of_cases, &store] {
         key.update(std::fs::read(list).with_context(|| format!("reading {}", list.display()))?);
     }
     let name: String = key.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -53,8 +56,9 @@ pub(crate) fn fetch() -> Result<Published> {
     let aff4_python =
         interpreter(&parent.join(format!("{name}.aff4.venv")), &aff4, &["--no-deps"])?;
     let case_python = interpreter(&parent.join(format!("{name}.case.venv")), &judge_of_cases, &[])?;
+    let store_python = interpreter(&parent.join(format!("{name}.store.venv")), &store, &[])?;
     let case_validate = case_python.with_file_name("case_validate");
-    Ok(Published { folder, python, aff4_python, case_validate })
+    Ok(Published { folder, python, aff4_python, store_python, case_validate })
 }
 
 /// An interpreter with the packages of a list, made if it is not there yet.
@@ -107,6 +111,7 @@ impl Published {
             ("GLOVEBOX_JUDGE_PYTHON", self.python.clone()),
             ("GLOVEBOX_CASE_VALIDATE", self.case_validate.clone()),
             ("GLOVEBOX_AFF4_PYTHON", self.aff4_python.clone()),
+            ("GLOVEBOX_STORE_PYTHON", self.store_python.clone()),
             ("GLOVEBOX_JUDGE_WALK", root.join("tests/fixtures/dissect_walk.py")),
             ("DISSECT_VOLUME_DATA", data("dissect_volume-")),
             ("DISSECT_FVE_DATA", data("dissect_fve-")),

@@ -14,12 +14,13 @@ use xshell::{Shell, cmd};
 use crate::{apt_sources, files};
 
 /// Layer of every workspace package. Tools stand above all and nothing depends on them.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 19] = [
     ("sys", 0),
     ("guard", 1),
     ("hashing", 1),
     ("sandbox", 1),
     ("archive", 2),
+    ("bucket", 2),
     ("casebook", 2),
     ("evidence", 2),
     ("wire", 2),

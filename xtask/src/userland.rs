@@ -164,7 +164,7 @@ pub(crate) fn workspace_crates(root: &Path, packages: &[String]) -> Result<Vec<S
     let tree = cmd!(
         sh,
         "cargo tree --quiet --target {TARGET} --edges normal,no-proc-macro --prefix none
-         --format {TREE_LINE} {selection...}"
+         --no-default-features --format {TREE_LINE} {selection...}"
     )
     .read()?;
     Ok(tidy_tree(&tree))

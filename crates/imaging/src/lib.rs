@@ -33,6 +33,8 @@ mod job;
 mod journal;
 mod late;
 mod map;
+#[cfg(feature = "bucket")]
+mod object;
 mod partial;
 mod parts;
 mod pieces;
@@ -60,6 +62,8 @@ pub use format::{
 pub use hashing::PieceDigests as PieceDigest;
 pub use journal::{Journal, Reached};
 pub use map::map_text;
+#[cfg(feature = "bucket")]
+pub use object::{ObjectCopy, ObjectPlace};
 pub use partial::{PartialFile, Verified, verify};
 pub use parts::Parts;
 pub use pieces::Pieces;

@@ -1,7 +1,7 @@
-//! Copies that are no files: at a receiver on another machine, or on a whole disk by permit.
+//! Copies that are no files: at a receiver on another machine, in an object store, or on a whole disk by permit.
 //!
-//! What the journal keeps of them is what they are, never the secret or the permit: the pairing code is asked for again
-//! when work goes on, and the disk is unlocked again under the model and serial number once typed.
+//! What the journal keeps of them is what they are, never the secret or the permit: pairing code and keys are asked for
+//! again when work goes on, and the disk is unlocked again under the model and serial number once typed.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wire::{Dial, Limits, PairingCode};
 
+use super::store;
 use super::subject::Subject;
 use crate::failure::Failure;
 use crate::output::say;
@@ -48,6 +49,8 @@ pub(super) struct Codes {
     /// Read a receiver's pairing code from a file (may be repeated)
     #[arg(long, value_name = "FILE")]
     code_file: Vec<PathBuf>,
+    #[command(flatten)]
+    keys: store::Keys,
 }
 
 /// One of them, as the journal keeps it.
@@ -55,34 +58,51 @@ pub(super) struct Codes {
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Other {
     Receiver(Remote),
+    Store { bucket: String, key: String },
     Disk { permit: Unlock, rest: Rest },
 }
 
-/// Tells receivers from folders among the words of `--to`.
-pub(super) fn sort(words: &[PathBuf]) -> (Vec<PathBuf>, Vec<String>) {
-    let (mut folders, mut receivers) = (Vec::new(), Vec::new());
-    for word in words {
-        match word.to_str().and_then(|word| word.strip_prefix(RECEIVER)) {
-            Some(address) => receivers.push(address.to_owned()),
-            None => folders.push(word.clone()),
+/// The words of `--to`, by what they name.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) folders: Vec<PathBuf>,
+    /// Host and port.
+    receivers: Vec<String>,
+    /// As typed.
+    stores: Vec<String>,
+}
+
+impl Places {
+    /// Tells receivers and object stores from folders.
+    pub(super) fn of(words: &[PathBuf]) -> Self {
+        let mut places = Self::default();
+        for word in words {
+            let text = word.to_str().unwrap_or_default();
+            if let Some(address) = text.strip_prefix(RECEIVER) {
+                places.receivers.push(address.to_owned());
+            } else if text.starts_with(store::STORE) {
+                places.stores.push(text.to_owned());
+            } else {
+                places.folders.push(word.clone());
+            }
         }
+        places
     }
-    (folders, receivers)
 }
 
 /// The other copies of an imaging, as its journal keeps them.
 ///
 /// # Errors
-/// If the kernel gives no randomness.
+/// If the kernel gives no randomness, or a word names no place in an object store.
 pub(super) fn wanted(
-    receivers: &[String],
+    places: &Places,
     to_disk: &ToDisk,
     source: &Subject,
     case: &Case,
-    label: &str,
+    (label, exhibit): (&str, &str),
 ) -> Result<Vec<Value>, Failure> {
     let mut others = Vec::new();
-    for address in receivers {
+    for address in &places.receivers {
         let disk = source.target.disk.as_ref();
         let what = json!({
             "label": label,
@@ -93,6 +113,10 @@ pub(super) fn wanted(
             "examiner": case.info().examiner,
         });
         others.push(serde_json::to_value(Other::Receiver(Remote::new(address, what)?))?);
+    }
+    for word in &places.stores {
+        let (bucket, key) = store::object(word, exhibit)?;
+        others.push(serde_json::to_value(Other::Store { bucket, key })?);
     }
     if let (Some(disk), Some(model), Some(serial)) =
         (&to_disk.to_disk, &to_disk.to_model, &to_disk.to_serial)
@@ -112,6 +136,7 @@ pub(super) struct Doors<'a> {
     source: &'a Target,
     folder: PathBuf,
     codes: VecDeque<PathBuf>,
+    keys: store::Keys,
     /// Where receivers are now, if elsewhere than the journal says; in their order.
     addresses: VecDeque<String>,
     stop: Arc<AtomicBool>,
@@ -133,6 +158,7 @@ impl<'a> Doors<'a> {
             source,
             folder: folder.to_path_buf(),
             codes: codes.code_file.iter().cloned().collect(),
+            keys: codes.keys.clone(),
             addresses: VecDeque::new(),
             stop: Arc::clone(stop),
             unlocked: Vec::new(),
@@ -141,7 +167,7 @@ impl<'a> Doors<'a> {
 
     /// Receivers that have another address than they had.
     pub(super) fn moved(mut self, words: &[PathBuf]) -> Self {
-        self.addresses = sort(words).1.into();
+        self.addresses = Places::of(words).receivers.into();
         self
     }
 
@@ -179,6 +205,12 @@ impl<'a> Doors<'a> {
                 let way = (dial(), Arc::clone(&self.stop));
                 let limits = Limits::default();
                 Ok(Box::new(RemoteCopy::open_by(way, remote, code, medium, state, limits)?))
+            }
+            Other::Store { bucket, key } => {
+                let place = (bucket.as_str(), key.as_str());
+                let name = format!("{}{bucket}/{key}", store::STORE);
+                store::open(place, &self.keys, &self.folder, (medium, state), &self.stop)
+                    .map_err(|failure| refused(&name, &failure))
             }
             Other::Disk { permit, rest } => {
                 let name = permit.disk.to_string();

@@ -9,6 +9,7 @@ mod info;
 mod place;
 mod record;
 mod resume;
+mod store;
 mod stored;
 mod subject;
 mod take;

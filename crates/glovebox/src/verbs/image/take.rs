@@ -8,7 +8,7 @@ use hashing::{Algorithm, Algorithms};
 use imaging::{About, Compression, Format, Medium, ReadAt, Request, Session, Work};
 use serde_json::{Value, json};
 
-use super::elsewhere::{self, Codes, Doors, ToDisk};
+use super::elsewhere::{self, Codes, Doors, Places, ToDisk};
 use super::place::Place;
 use super::subject::Subject;
 use super::working::{self, Imaging, JOURNAL};
@@ -36,8 +36,8 @@ pub(crate) struct Take {
     /// Formats, each a whole copy; zst is raw in zstd frames
     #[arg(long, value_enum, value_delimiter = ',', default_value = "raw")]
     format: Vec<Kind>,
-    /// Copies in this folder too, or receiver:HOST:PORT for one elsewhere
-    #[arg(long, value_name = "FOLDER")]
+    /// Copies in this folder, at receiver:HOST:PORT or s3://BUCKET too
+    #[arg(long, value_name = "PLACE")]
     to: Vec<PathBuf>,
     #[command(flatten)]
     codes: Codes,
@@ -212,9 +212,10 @@ impl Take {
                 examiner: info.examiner.clone(),
                 ..about(&subject, &[info.id.as_str(), exhibit.name()])
             };
-            let (folders, receivers) = elsewhere::sort(&self.to);
-            let mut work = self.work(&subject, &*source, &place, &folders, &about)?;
-            work.others = elsewhere::wanted(&receivers, &self.to_disk, &subject, &case, &label)?;
+            let places = Places::of(&self.to);
+            let mut work = self.work(&subject, &*source, &place, &places.folders, &about)?;
+            let names = (label.as_str(), exhibit.name());
+            work.others = elsewhere::wanted(&places, &self.to_disk, &subject, &case, names)?;
             let folder = place.folder();
             let opened = Doors::new(&guard, &case, &subject.target, folder, &self.codes, &cancel);
             let doors = doors.insert(opened);
