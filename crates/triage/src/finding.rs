@@ -137,6 +137,8 @@ pub struct Coverage {
     pub yara_rules: usize,
     /// Files these rules were applied to.
     pub yara_files: usize,
+    /// How many of them were given to the rules in pieces, for their size.
+    pub yara_in_pieces: usize,
     /// Mount points that `/etc/fstab` puts on other volumes: not examined here.
     pub not_examined: Vec<String>,
 }

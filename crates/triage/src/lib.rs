@@ -19,6 +19,7 @@
 mod activation;
 mod catalogue;
 mod context;
+pub mod disk;
 mod finding;
 mod ownership;
 
@@ -51,7 +52,7 @@ pub struct Options {
     pub unreached: Option<Vec<String>>,
     /// Rules of the examiner's own, applied to every regular file.
     pub yara: Option<YaraRules>,
-    /// Largest file these rules get, in bytes: it is held in memory.
+    /// Largest file these rules get at once, in bytes: it is held in memory. Larger ones are given in pieces.
     pub largest_scanned_bytes: u64,
 }
 

@@ -1,6 +1,7 @@
 //! The inventory: one walk over the examined root, kept sorted, and the accounts that own homes in it.
 
 use crate::parse::accounts::{self, Account};
+use crate::parse::bytes::Bytes;
 use evidence::fs::glob;
 use evidence::fs::tree::{self, Limits};
 use evidence::fs::{FileKind, Metadata};
@@ -26,6 +27,23 @@ pub(crate) struct Root<'a> {
 pub(crate) struct Item<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) metadata: &'a Metadata,
+}
+
+/// A file of the examined root, read where it is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct InRoot<'a> {
+    pub(crate) fs: &'a dyn FileSystem,
+    pub(crate) item: Item<'a>,
+}
+
+impl Bytes for InRoot<'_> {
+    fn size_bytes(&self) -> u64 {
+        self.item.metadata.size_bytes
+    }
+
+    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> usize {
+        self.fs.read_at(self.item.metadata.node, offset_bytes, buf).unwrap_or(0)
+    }
 }
 
 impl Item<'_> {
@@ -139,6 +157,31 @@ impl<'a> Root<'a> {
 
     fn children(&self, directory: &[u8]) -> Vec<Item<'_>> {
         self.matching(&format!("{}/*", String::from_utf8_lossy(directory)))
+    }
+
+    /// The content of a file, read where it is asked for; what cannot be read is as if it were not there.
+    pub(crate) fn open<'b>(&'b self, item: Item<'b>) -> InRoot<'b> {
+        self.files_parsed.set(self.files_parsed.get().saturating_add(1));
+        InRoot { fs: self.fs, item }
+    }
+
+    /// The file a path finally names, links followed inside the root.
+    pub(crate) fn follow(&self, path: &[u8]) -> Option<Item<'_>> {
+        let mut path = path.to_vec();
+        for _ in 0..tree::MAX_HOPS {
+            let item = match self.item(&path) {
+                Some(item) => item,
+                None => {
+                    let node = tree::resolve(self.fs, &path, tree::LastLink::Follow).ok()?;
+                    return self.items().find(|item| item.metadata.node == node);
+                }
+            };
+            if !item.is_link() {
+                return Some(item);
+            }
+            path = self.link_target(item.path)?;
+        }
+        None
     }
 
     /// The first megabyte of the regular file at `path`; a link is followed inside the root. `None` when there is none.

@@ -8,7 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use boreal::compiler::CompilerParams;
-use boreal::scanner::{EvaluatedRule, ScanParams, StringMatches};
+use boreal::memory::{FragmentedMemory, MemoryParams, Region, RegionDescription};
+use boreal::scanner::{
+    EvaluatedRule, ScanError, ScanParams, ScanResult, StringMatch, StringMatches,
+};
 use boreal::{Compiler, MetadataValue, Scanner};
 use evidence::escape_bytes;
 
@@ -16,6 +19,13 @@ use crate::Severity;
 
 /// Longest time the rules get for one file.
 const FILE_TIME_AT_MOST: Duration = Duration::from_secs(60);
+/// The same for a file that is given in pieces, for each of them; and for the whole of it at most.
+const PIECE_TIME: Duration = Duration::from_secs(30);
+const PIECES_TIME_AT_MOST: Duration = Duration::from_secs(30 * 60);
+/// How much of a large file the rules get at once, in bytes, and how much of it again with the next piece, so that what
+/// stands across the border is seen.
+const PIECE_BYTES: u64 = 32 << 20;
+const OVERLAP_BYTES: u64 = 4 << 10;
 /// Strings of a rule that are told.
 const STRINGS_TOLD: usize = 8;
 /// Bytes of a match that are kept.
@@ -44,6 +54,7 @@ impl std::error::Error for RulesRefused {}
 #[derive(Clone, Debug)]
 pub struct YaraRules {
     scanner: Scanner,
+    asks_size: bool,
 }
 
 /// A rule that matched a file.
@@ -69,22 +80,18 @@ impl YaraRules {
         files: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, RulesRefused> {
         let mut compiler = Compiler::new();
+        let mut asks_size = false;
         compiler.set_params(CompilerParams::default().disable_includes(true));
         for (file, text) in files {
+            asks_size |= text.contains("filesize");
             compiler.add_rules_str_in_namespace(text, file).map_err(|error| RulesRefused {
                 file: file.to_owned(),
                 reason: error.to_string(),
             })?;
         }
         let mut scanner = compiler.finalize();
-        // Without all matches a rule that is decided early would not tell where.
-        scanner.set_scan_params(
-            ScanParams::default()
-                .compute_full_matches(true)
-                .match_max_length(MATCH_BYTES)
-                .timeout_duration(Some(FILE_TIME_AT_MOST)),
-        );
-        Ok(Self { scanner })
+        scanner.set_scan_params(params(FILE_TIME_AT_MOST));
+        Ok(Self { scanner, asks_size })
     }
 
     /// How many rules there are, without the private ones.
@@ -93,12 +100,42 @@ impl YaraRules {
         self.scanner.rules().filter(|rule| !rule.is_private).count()
     }
 
+    /// Whether a rule asks for the size of the file, which is not known where a file is given in pieces.
+    #[must_use]
+    pub fn ask_size(&self) -> bool {
+        self.asks_size
+    }
+
     /// The rules that match, by name, and why the content was not judged to its end if it was not.
     #[must_use]
     pub fn matches(&self, content: &[u8]) -> (Vec<YaraMatch>, Option<String>) {
+        self.judged(|| self.scanner.scan_mem(content))
+    }
+
+    /// The same for a file too large to be held: `read` reads at an offset and tells how many bytes it got.
+    ///
+    /// The file is given in pieces that overlap a little. A string found in the overlap counts twice in a condition that
+    /// counts, one that is longer than the overlap may be missed across a border, and `filesize` is not known.
+    #[must_use]
+    pub fn matches_in_pieces(
+        &self,
+        size_bytes: u64,
+        read: &(dyn Fn(u64, &mut [u8]) -> usize + Sync),
+    ) -> (Vec<YaraMatch>, Option<String>) {
+        let mut scanner = self.scanner.clone();
+        let pieces = u32::try_from(size_bytes.div_ceil(PIECE_BYTES)).unwrap_or(u32::MAX);
+        let time = PIECE_TIME.saturating_mul(pieces).min(PIECES_TIME_AT_MOST);
+        scanner.set_scan_params(params(time));
+        let pieces = Pieces { read, size_bytes, next_at: 0, here: None, content: Vec::new() };
+        self.judged(|| scanner.scan_fragmented(pieces))
+    }
+
+    fn judged<'s>(
+        &self,
+        scan: impl FnOnce() -> Result<ScanResult<'s>, (ScanError, ScanResult<'s>)>,
+    ) -> (Vec<YaraMatch>, Option<String>) {
         // The engine takes programs apart that an intruder may have built against it.
-        let scan = AssertUnwindSafe(|| self.scanner.scan_mem(content));
-        let (result, cut) = match catch_unwind(scan) {
+        let (result, cut) = match catch_unwind(AssertUnwindSafe(scan)) {
             Ok(Ok(result)) => (result, None),
             Ok(Err((error, result))) => (result, Some(error.to_string())),
             Err(_) => return (Vec::new(), Some("the matching engine failed on it".to_owned())),
@@ -132,16 +169,78 @@ impl YaraRules {
         let first = found
             .iter()
             .flat_map(|one| &one.matches)
-            .min_by_key(|one| one.offset)
-            .map(|one| (one.offset, one.data.to_vec()));
+            .min_by_key(|one| place(one))
+            .map(|one| (place(one), one.data.to_vec()));
         let rule = format!("{}:{}", rule.namespace, rule.name);
         YaraMatch { rule, told: told.join("; "), severity, first }
     }
 }
 
+/// How files are scanned.
+fn params(time: Duration) -> ScanParams {
+    // Without all matches a rule that is decided early would not tell where.
+    ScanParams::default()
+        .compute_full_matches(true)
+        .match_max_length(MATCH_BYTES)
+        .timeout_duration(Some(time))
+}
+
+/// A file as the engine gets it in pieces.
+struct Pieces<'a> {
+    read: &'a (dyn Fn(u64, &mut [u8]) -> usize + Sync),
+    size_bytes: u64,
+    next_at: u64,
+    here: Option<RegionDescription>,
+    content: Vec<u8>,
+}
+
+impl fmt::Debug for Pieces<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").field("at", &self.here).finish_non_exhaustive()
+    }
+}
+
+impl FragmentedMemory for Pieces<'_> {
+    fn next(&mut self, _: &MemoryParams) -> Option<RegionDescription> {
+        let left = self.size_bytes.checked_sub(self.next_at).filter(|left| *left > 0);
+        self.here = left.and_then(|left| {
+            let length = left.min(PIECE_BYTES.saturating_add(OVERLAP_BYTES));
+            let start = usize::try_from(self.next_at).ok()?;
+            Some(RegionDescription { start, length: usize::try_from(length).ok()? })
+        });
+        self.next_at = self.next_at.saturating_add(PIECE_BYTES);
+        self.here
+    }
+
+    fn fetch(&mut self, _: &MemoryParams) -> Option<Region<'_>> {
+        let here = self.here?;
+        self.content.resize(here.length, 0);
+        let mut done = 0_usize;
+        while let Some(rest) = self.content.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = u64::try_from(here.start.saturating_add(done)).ok()?;
+            match (self.read)(at, rest) {
+                0 => return None,
+                count => done = done.saturating_add(count),
+            }
+        }
+        Some(Region { start: here.start, mem: &self.content })
+    }
+
+    fn reset(&mut self) {
+        (self.next_at, self.here) = (0, None);
+    }
+}
+
+/// Where a match lies in the file.
+fn place(found: &StringMatch) -> usize {
+    found.base.saturating_add(found.offset)
+}
+
 fn string_told(found: &StringMatches<'_>) -> String {
-    let at = found.matches.first().map_or(0, |one| one.offset);
-    let times = match found.matches.len() {
+    let at = found.matches.first().map_or(0, place);
+    // In the overlap of two pieces the same one is found twice.
+    let places: std::collections::BTreeSet<usize> = found.matches.iter().map(place).collect();
+    let times = match places.len() {
         0 | 1 => String::new(),
         more => format!(", {more} times"),
     };

@@ -3,27 +3,11 @@
 use super::{Claim, Ownership, Rights};
 use crate::parse::bytes::Bytes;
 use crate::parse::rpm::{self, Package, bdb, ndb, parse_header, sqlite};
-use crate::root::{Item, Root};
-use evidence::{FileSystem, Place, Problem, ProblemKind};
+use crate::root::{InRoot, Root};
+use evidence::{Place, Problem, ProblemKind};
 use hashing::Algorithm;
 
 const PLACES: &[&str] = &["/usr/lib/sysimage/rpm", "/var/lib/rpm"];
-
-/// A file of the examined root, read where it is asked for.
-struct InRoot<'a> {
-    fs: &'a dyn FileSystem,
-    item: Item<'a>,
-}
-
-impl Bytes for InRoot<'_> {
-    fn size_bytes(&self) -> u64 {
-        self.item.metadata.size_bytes
-    }
-
-    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> usize {
-        self.fs.read_at(self.item.metadata.node, offset_bytes, buf).unwrap_or(0)
-    }
-}
 
 pub(super) fn read(root: &Root<'_>) -> Option<Ownership> {
     PLACES.iter().find_map(|place| at(root, place))

@@ -5,12 +5,19 @@
 
 pub mod accounts;
 pub mod apk;
+pub mod bolt;
 pub mod bytes;
 pub mod cron;
+pub mod elf;
 pub mod git;
+pub mod journal;
+pub mod ld_cache;
+pub mod module;
 pub mod pacman;
+pub mod pe;
 pub mod rpm;
 pub mod unit;
+pub mod utmp;
 
 // Both are also read where an installed system is verified, so they stand below.
 pub use archive::debian::database as dpkg;

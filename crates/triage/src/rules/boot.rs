@@ -1,9 +1,8 @@
-//! What runs before the system does: parameters of the kernel in every boot menu, and programs of the EFI partition.
+//! What the kernel is told before the system runs: its parameters in every boot menu.
 
 use crate::activation::Run;
 use crate::context::{Context, Spot};
-use crate::finding::Severity;
-use crate::parse::{contains, meaningful, words};
+use crate::parse::{meaningful, words};
 
 /// Files with kernel parameters, and the words that begin a line of them (all lines where none is given).
 const MENUS: &[(&str, &[&str])] = &[
@@ -49,8 +48,6 @@ const WEAKENING: &[&str] = &[
     "systemd.debug_shell",
     "systemd.debug_shell=1",
 ];
-/// Where programs lie that the firmware starts.
-const EFI: &[&str] = &["/boot/efi/EFI/**", "/efi/EFI/**", "/boot/EFI/**"];
 
 pub(crate) fn apply(context: &mut Context<'_>) {
     let root = context.root;
@@ -66,10 +63,10 @@ pub(crate) fn apply(context: &mut Context<'_>) {
             }
         }
     }
-    efi(context);
 }
 
-fn parameters(context: &mut Context<'_>, path: &[u8], found: (usize, usize, &[u8])) {
+/// Judges the parameters of one line: its number, its offset in the file, and the line.
+pub(super) fn parameters(context: &mut Context<'_>, path: &[u8], found: (usize, usize, &[u8])) {
     let (line, offset, text) = found;
     let separated: Vec<u8> =
         text.iter().map(|b| if matches!(b, b'"' | b'\'') { b' ' } else { *b }).collect();
@@ -91,28 +88,5 @@ fn parameters(context: &mut Context<'_>, path: &[u8], found: (usize, usize, &[u8
             context
                 .report("GBX-1202", Spot::line(path, line, offset, text).detail(detail).run(run));
         }
-    }
-}
-
-/// EFI programs that are byte for byte none of those in packages. Loaders made on the machine are such too, so without a
-/// delivered loader of the same name this is a fact for the inventory only.
-fn efi(context: &mut Context<'_>) {
-    let root = context.root;
-    for item in EFI.iter().flat_map(|pattern| root.matching(pattern)) {
-        let name = item.name().to_ascii_lowercase();
-        if !item.is_file() || !name.ends_with(b".efi") || !context.is_foreign(item) {
-            continue;
-        }
-        let stem = name.strip_suffix(b".efi").unwrap_or(&name).to_vec();
-        let delivered =
-            ["/usr/lib/shim/*", "/usr/lib/grub/*-signed/*", "/usr/lib/systemd/boot/efi/*"];
-        let has_delivered = delivered
-            .iter()
-            .flat_map(|pattern| root.matching(pattern))
-            .any(|other| contains(&other.name().to_ascii_lowercase(), &stem));
-        let run = Run::active("the firmware", "before the system");
-        let spot = Spot::file(item.path).run(run.what(item.path));
-        context
-            .report("GBX-1204", if has_delivered { spot } else { spot.severity(Severity::Info) });
     }
 }

@@ -8,7 +8,7 @@ use crate::parse::bytes::Bytes;
 use crate::parse::initramfs::{self, Member};
 use crate::payload;
 use crate::root::Item;
-use evidence::{FileSystem, Place, Problem, ProblemKind, escape_bytes};
+use evidence::{Place, Problem, ProblemKind, escape_bytes};
 use hashing::Algorithms;
 
 const IMAGES: &[&str] = &[
@@ -19,21 +19,6 @@ const IMAGES: &[&str] = &[
     "/boot/initrd*.img",
 ];
 
-struct InRoot<'a> {
-    fs: &'a dyn FileSystem,
-    item: Item<'a>,
-}
-
-impl Bytes for InRoot<'_> {
-    fn size_bytes(&self) -> u64 {
-        self.item.metadata.size_bytes
-    }
-
-    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> usize {
-        self.fs.read_at(self.item.metadata.node, offset_bytes, buf).unwrap_or(0)
-    }
-}
-
 pub(crate) fn apply(context: &mut Context<'_>) {
     if context.ownership.is_none() || context.options.digests == Digests::Skip {
         return;
@@ -43,30 +28,40 @@ pub(crate) fn apply(context: &mut Context<'_>) {
     images.sort_by_key(|item| item.path);
     images.dedup_by_key(|item| item.path);
     for item in images.into_iter().filter(|item| item.is_file() && item.metadata.size_bytes > 0) {
-        let mut strangers: Vec<(Vec<u8>, &'static str)> = Vec::new();
-        let file = InRoot { fs: root.fs, item };
-        let result = initramfs::for_each(&file, &mut |member| {
-            if acts(&member) && !is_delivered(context, &member) {
-                let sign = payload::signs(&member.content).first().map_or("", |sign| sign.what);
-                strangers.push((member.name, sign));
-            }
-        });
-        if let Err(text) = result {
-            let text = format!("the boot image cannot be read whole: {text}");
-            let place = Place::Path(item.path.into());
-            root.problems.borrow_mut().push(Problem::new(ProblemKind::Corrupt, place, text));
-        }
-        for (name, sign) in strangers {
-            let run = Run::active("root", "at boot, before the disk is mounted").what(&name);
-            let detail = if sign.is_empty() {
-                escape_bytes(&name)
-            } else {
-                format!("{}: {sign}", escape_bytes(&name))
-            };
-            let spot = Spot { excerpt: name, ..Spot::file(item.path) };
-            context.report("GBX-1203", spot.detail(detail).run(run));
-        }
+        let file = root.open(item);
+        image(context, item, &file);
     }
+}
+
+/// Compares one boot image, a file of its own or a part of the file `item`, with what packages delivered.
+pub(super) fn image(context: &mut Context<'_>, item: Item<'_>, file: &dyn Bytes) {
+    let mut strangers: Vec<(Vec<u8>, &'static str)> = Vec::new();
+    let result = initramfs::for_each(file, &mut |member| {
+        if acts(&member) && !is_delivered(context, &member) {
+            let sign = payload::signs(&member.content).first().map_or("", |sign| sign.what);
+            strangers.push((member.name, sign));
+        }
+    });
+    if let Err(text) = result {
+        let text = format!("the boot image cannot be read whole: {text}");
+        let place = Place::Path(item.path.into());
+        context.root.problems.borrow_mut().push(Problem::new(ProblemKind::Corrupt, place, text));
+    }
+    for (name, sign) in strangers {
+        let run = Run::active("root", "at boot, before the disk is mounted").what(&name);
+        let detail = if sign.is_empty() {
+            escape_bytes(&name)
+        } else {
+            format!("{}: {sign}", escape_bytes(&name))
+        };
+        let spot = Spot { excerpt: name, ..Spot::file(item.path) };
+        context.report("GBX-1203", spot.detail(detail).run(run));
+    }
+}
+
+/// Whether a path is one that is looked at as a boot image by its name.
+pub(super) fn is_listed(path: &[u8]) -> bool {
+    IMAGES.iter().any(|pattern| evidence::fs::glob::matches(pattern.as_bytes(), path))
 }
 
 /// Regular files that are run or loaded.

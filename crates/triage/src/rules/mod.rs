@@ -4,10 +4,14 @@ mod accounts;
 mod boot;
 mod config;
 mod containers;
+mod efi;
 mod files;
 mod git;
 mod initramfs;
+mod libraries;
 mod lines;
+mod logs;
+mod modules;
 mod packages;
 mod places;
 mod schedule;
@@ -26,6 +30,7 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         schedule::apply,
         units::apply,
         boot::apply,
+        efi::apply,
         initramfs::apply,
         git::apply,
         containers::apply,
@@ -34,6 +39,9 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         shells::apply,
         files::apply,
         packages::apply,
+        modules::apply,
+        libraries::apply,
+        logs::apply,
         places::apply,
         yara::apply,
     ];

@@ -1,7 +1,10 @@
 //! The examiner's own YARA rules over the content of every regular file.
 
 use crate::context::{Context, Spot};
+use crate::root::Item;
+use crate::{YaraMatch, YaraRules};
 use evidence::{Place, Problem, ProblemKind};
+use std::sync::Mutex;
 
 pub(crate) fn apply(context: &mut Context<'_>) {
     let (root, options) = (context.root, context.options);
@@ -13,24 +16,21 @@ pub(crate) fn apply(context: &mut Context<'_>) {
             root.problems.borrow_mut().push(Problem::new(kind, place, text));
         };
         let size_bytes = item.metadata.size_bytes;
-        let Some(length) = usize::try_from(size_bytes)
-            .ok()
-            .filter(|_| size_bytes <= options.largest_scanned_bytes)
-        else {
-            let limit = options.largest_scanned_bytes;
-            let text = format!("{size_bytes} bytes, YARA rules get files up to {limit} bytes");
-            problem(ProblemKind::Refused, text);
-            continue;
-        };
-        let content = match root.fs.read_head(item.metadata.node, length) {
-            Ok((content, _)) => content,
-            Err(error) => {
-                root.problems.borrow_mut().push(error.to_problem(Place::Path(item.path.into())));
-                continue;
+        let whole = usize::try_from(size_bytes).ok();
+        let whole = whole.filter(|_| size_bytes <= options.largest_scanned_bytes);
+        let (found, cut) = if let Some(length) = whole {
+            match root.fs.read_head(item.metadata.node, length) {
+                Ok((content, _)) => rules.matches(&content),
+                Err(error) => {
+                    let place = Place::Path(item.path.into());
+                    root.problems.borrow_mut().push(error.to_problem(place));
+                    continue;
+                }
             }
+        } else {
+            in_pieces(context, rules, item)
         };
         context.coverage.yara_files = context.coverage.yara_files.saturating_add(1);
-        let (found, cut) = rules.matches(&content);
         if let Some(cut) = cut {
             problem(ProblemKind::Refused, format!("YARA rules did not come to their end: {cut}"));
         }
@@ -44,4 +44,34 @@ pub(crate) fn apply(context: &mut Context<'_>) {
             context.report("GBX-1501", spot);
         }
     }
+}
+
+/// A file too large to be held.
+fn in_pieces(
+    context: &mut Context<'_>,
+    rules: &YaraRules,
+    item: Item<'_>,
+) -> (Vec<YaraMatch>, Option<String>) {
+    let root = context.root;
+    context.coverage.yara_in_pieces = context.coverage.yara_in_pieces.saturating_add(1);
+    let failed = Mutex::new(None);
+    let (fs, node) = (root.fs, item.metadata.node);
+    let result = rules.matches_in_pieces(item.metadata.size_bytes, &|at, buf| {
+        fs.read_at(node, at, buf).unwrap_or_else(|error| {
+            // The first tells enough; the engine goes on with the next piece.
+            if let Ok(mut failed) = failed.lock() {
+                failed.get_or_insert(error);
+            }
+            0
+        })
+    });
+    let place = || Place::Path(item.path.into());
+    if let Some(error) = failed.into_inner().ok().flatten() {
+        root.problems.borrow_mut().push(error.to_problem(place()));
+    }
+    if rules.ask_size() {
+        let text = "too large to be scanned at once; in pieces, YARA rules that ask for filesize cannot be decided";
+        root.problems.borrow_mut().push(Problem::new(ProblemKind::Refused, place(), text));
+    }
+    result
 }

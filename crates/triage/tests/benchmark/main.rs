@@ -5,6 +5,7 @@
 //! with the default paths of public collections. Debian only: roots of other families are not made here.
 //! Needs root, mmdebstrap and a Debian mirror the first time; says "skipped" without them.
 
+mod made;
 mod overlay;
 mod plants;
 #[path = "../../../../tests/support/debian_root.rs"]

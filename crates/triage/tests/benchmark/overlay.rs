@@ -70,6 +70,16 @@ impl<'a> Overlay<'a> {
         Self { base, objects: Vec::new(), by_path: HashMap::new(), inside: HashMap::new() }
     }
 
+    /// The path with a star in it replaced by the first name of the root that fits there.
+    pub(crate) fn resolve(&self, path: &[u8]) -> Vec<u8> {
+        let Some(star) = path.iter().position(|byte| *byte == b'*') else { return path.to_vec() };
+        let end =
+            path[star..].iter().position(|byte| *byte == b'/').map_or(path.len(), |at| star + at);
+        let fits = |one: &&Vec<u8>| evidence::fs::glob::matches(&path[..end], one);
+        let found = self.base.by_path.keys().find(fits).expect("the root has such a name");
+        [found, &path[end..]].concat()
+    }
+
     fn node(&self, path: &[u8]) -> Option<Node> {
         if path.is_empty() {
             return Some(self.base.fs.root());

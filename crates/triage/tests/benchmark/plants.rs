@@ -1,5 +1,6 @@
 //! `techniques.toml`: what is planted for each row and what must be told.
 
+use crate::made::made;
 use crate::overlay::Overlay;
 use evidence::fs::FileKind;
 use serde::Deserialize;
@@ -38,6 +39,7 @@ struct Plant {
     copy: Option<String>,
     flip: Option<usize>,
     cpio: Option<String>,
+    made: Option<String>,
     xattr: Option<Attribute>,
 }
 
@@ -64,13 +66,17 @@ impl Technique {
 
     /// Whether the path is one that the row changes.
     pub(crate) fn touches(&self, path: &str) -> bool {
-        self.plant.iter().any(|plant| plant.path == path) || self.also.iter().any(|one| one == path)
+        let fits = |pattern: &String| {
+            evidence::fs::glob::matches(pattern.as_bytes(), path.as_bytes()) || pattern == path
+        };
+        self.plant.iter().any(|plant| fits(&plant.path)) || self.also.iter().any(fits)
     }
 }
 
 impl Plant {
     fn put(&self, fs: &mut Overlay<'_>) {
-        let path = self.path.as_bytes();
+        let path = fs.resolve(self.path.as_bytes());
+        let path = path.as_slice();
         let mode = self.mode.as_ref().map(|text| u32::from_str_radix(text, 8).unwrap());
         if let Some(target) = &self.link {
             return fs.put(path, FileKind::Symlink, Some(0o777), Some(target.as_bytes().to_vec()));
@@ -86,6 +92,8 @@ impl Plant {
             Some(fs.content(other.as_bytes()).unwrap())
         } else if let Some(name) = &self.cpio {
             Some([newc(name, b"#!/bin/sh\n/opt/x\n"), newc("TRAILER!!!", b"")].concat())
+        } else if let Some(kind) = &self.made {
+            Some(made(kind))
         } else if let Some(at) = self.flip {
             let mut content = old();
             content[at] ^= 1;

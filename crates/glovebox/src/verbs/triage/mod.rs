@@ -7,9 +7,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use casebook::Item;
+use evidence::partition::Scheme;
+use evidence::stack::{Layer, Origin};
 use guard::Guard;
 use serde::Serialize;
 use serde_json::{Value, json};
+use triage::disk::Loaders;
 use triage::{Finding, Options, Report, Severity};
 
 use crate::exit::Exit;
@@ -104,10 +107,15 @@ impl Args {
         let opened = self.reading.open(&address, guard)?;
         act.inputs(std::iter::once(input(&opened, guard)).chain(rules.items).collect());
         let options = Options { yara: rules.compiled, ..Options::default() };
-        let examination = systems::examine(&opened, &address, &mut |fs, unreached, _| {
+        let mut loaders = Loaders::default();
+        let mut examination = systems::examine(&opened, &address, &mut |fs, unreached, _| {
+            loaders.add(fs);
             let unreached = unreached.map(|all| all.iter().map(systems::unreached).collect());
             Ok(Looked::Done(triage::run(fs, &Options { unreached, ..options.clone() })))
         })?;
+        if address.label.is_none() && address.object.is_none() {
+            examination.trees.extend(boot_code(&opened, &loaders));
+        }
         // Before anything is shown: a reader that stops reading must not cost the record.
         examination.record(act, "triage", "findings")?;
         let least = Severity::from(self.least);
@@ -145,6 +153,15 @@ impl Args {
         }
         Ok(self.format.record("triage", &summary, text)?)
     }
+}
+
+/// What the disk starts outside every file system, beside the loaders its systems keep.
+fn boot_code(opened: &Opened, loaders: &Loaders) -> Option<Examined<Report>> {
+    let is_it = |layer: &&Layer| layer.origin == Origin::Disk && layer.disk == opened.name;
+    let layer = opened.stack.layers.iter().find(is_it)?;
+    let table = &layer.view.table;
+    let report = triage::disk::examine(&*layer.source, table, loaders);
+    (table.scheme != Scheme::None).then(|| Examined { address: opened.name.clone(), report })
 }
 
 /// The disk or image as the act lists it.
@@ -235,6 +252,10 @@ fn summary_text(summary: &Summary<'_>, findings: &[Finding]) -> String {
             system.hostname.as_deref().unwrap_or("unknown")
         ));
     }
+    if summary.system.is_none() && coverage.entries == 0 {
+        text.push_str(&format!("\nlooked at: {}", coverage.file_system));
+        return with_problems(text, summary);
+    }
     text.push_str(&format!(
         "\nlooked at: {} entries, {} files, {} parsed; package database: {}, {} packages, {} digests \
          compared, {} rules",
@@ -248,13 +269,17 @@ fn summary_text(summary: &Summary<'_>, findings: &[Finding]) -> String {
     ));
     if coverage.yara_rules > 0 {
         text.push_str(&format!(
-            "\nYARA: {} rules applied to {} files",
-            coverage.yara_rules, coverage.yara_files
+            "\nYARA: {} rules applied to {} files, {} of them in pieces",
+            coverage.yara_rules, coverage.yara_files, coverage.yara_in_pieces
         ));
     }
     for skipped in &coverage.rules_skipped {
         text.push_str(&format!("\nrule not applied: {skipped}"));
     }
+    with_problems(text, summary)
+}
+
+fn with_problems(mut text: String, summary: &Summary<'_>) -> String {
     for problem in summary.problems {
         text.push_str(&paint(&format!("\nproblem: {problem}"), Colour::Yellow));
     }
