@@ -52,6 +52,16 @@ impl Vendor {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Signs a file as it stands: `FILE.sig` beside it, or in ASCII armour around its text in `FILE.asc`.
+    #[allow(dead_code, reason = "each test uses its part")]
+    pub(crate) fn sign(&self, key: &str, file: &std::path::Path) {
+        let place = |ending: &str| format!("{}.{ending}", file.display());
+        for (how, ending) in [("--detach-sign", "sig"), ("--clearsign", "asc")] {
+            let (out, text) = (place(ending), file.to_str().unwrap());
+            self.gpg("20240101T000000", &["--local-user", key, "--output", &out, how, text]);
+        }
+    }
+
     fn package(&self, name: &str, version: &str) {
         let tree = self.path("tree");
         let _ = fs::remove_dir_all(&tree);

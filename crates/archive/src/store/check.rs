@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalogue::{chain, package_name};
-use super::{Catalogue, INDEX, Listing, Mirror, STATEMENT, Sealed, files, sealed};
+use super::{Catalogue, INDEX, Listing, Medium, Mirror, STATEMENT, Sealed, files, sealed};
 use crate::debian::Contents;
 use crate::{Error, Result};
 
@@ -27,6 +27,8 @@ pub struct Checked {
     pub bytes: u64,
     /// The mirrors.
     pub mirrors: Vec<Mirror>,
+    /// The media.
+    pub media: Vec<Medium>,
     /// Links that do not hold, in the order found.
     pub problems: Vec<Error>,
 }
@@ -35,8 +37,14 @@ impl Sealed {
     /// Checks everything; what does not hold is in [`Checked::problems`] and the rest goes on. `done` is told the bytes read.
     #[must_use]
     pub fn check(&self, depth: Depth, done: &mut dyn FnMut(u64)) -> Checked {
-        let mut checked =
-            Checked { files: 0, packages: 0, bytes: 0, mirrors: Vec::new(), problems: Vec::new() };
+        let mut checked = Checked {
+            files: 0,
+            packages: 0,
+            bytes: 0,
+            mirrors: Vec::new(),
+            media: Vec::new(),
+            problems: Vec::new(),
+        };
         let present = match files::all(self.dir()) {
             Ok(names) => names,
             Err(error) => {
@@ -81,6 +89,21 @@ impl Sealed {
             if !is_known {
                 checked.problems.push(Error::Unlisted { name: name.clone() });
             }
+        }
+        match self.media() {
+            Ok(media) => {
+                let failed = media.iter().filter_map(|medium| self.check_medium(medium).err());
+                checked.problems.extend(failed);
+                checked.media = media;
+            }
+            Err(error) => checked.problems.push(error),
+        }
+        match self.masters() {
+            Ok(masters) => {
+                let failed = masters.iter().filter_map(|master| self.check_master(master).err());
+                checked.problems.extend(failed);
+            }
+            Err(error) => checked.problems.push(error),
         }
         match self.mirrors() {
             Ok(mirrors) => {

@@ -6,6 +6,8 @@
 //! keys/                   keys that took the place of others, each signed by the one before
 //! debian/NAME/            a partial mirror: InRelease, indices and wanted packages, byte for byte
 //! debian/NAME/mirror.json which suites, fetched when
+//! media/NAME/             a vendor's file with its signed list of digests
+//! masters/NAME/           an owner's master image with where it comes from
 //! keyrings/NAME.pgp       the vendor's certificates, pinned when the mirror was added
 //! catalogue/index.tsv     one line a package: name, version, digest of the package file and of its listing
 //! catalogue/packages/     one listing a package: every file with type, mode, owner and SHA-256
@@ -21,6 +23,8 @@ mod extract;
 mod files;
 mod golden;
 mod listing;
+mod masters;
+mod media;
 mod mirror;
 mod sealed;
 mod signers;
@@ -32,6 +36,8 @@ pub use catalogue::{Catalogue, CatalogueRow, Catalogued};
 pub use check::{Checked, Depth};
 pub use extract::{Brought, TakeContent};
 pub use listing::{Item, ItemKind, Listing};
+pub use masters::{Master, NewMaster};
+pub use media::{Medium, NewMedium};
 pub use mirror::{Added, Mirror, NewMirror, Place, Source, Suite, Want, rfc3339};
 pub use sealed::Sealed;
 pub use signers::{Signer, TrustedKeys, succession_comment};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use archive::store::{Mirror, rfc3339};
+use archive::store::{Master, Medium, Mirror, rfc3339};
 use serde::Serialize;
 
 use super::trust::Trust;
@@ -79,6 +79,8 @@ struct Age {
     signed: String,
     clock: String,
     mirrors: Vec<Mirror>,
+    media: Vec<Medium>,
+    masters: Vec<Master>,
 }
 
 impl AgeArgs {
@@ -95,6 +97,8 @@ impl AgeArgs {
             signed: rfc3339(sealed.statement().signed_seconds),
             clock: rfc3339(now),
             mirrors: sealed.mirrors()?,
+            media: sealed.media()?,
+            masters: sealed.masters()?,
         };
         let signed = sealed.statement().signed_seconds;
         self.format.record("archive-age", &age, || text(&age, signed, now))?;
@@ -130,6 +134,19 @@ fn text(age: &Age, signed: u64, now: u64) -> String {
             }
             rows.push(row);
         }
+    }
+    for medium in &age.media {
+        let captured = medium.captured_seconds;
+        rows.push(vec![
+            medium.name.clone(),
+            "fetched".to_owned(),
+            rfc3339(captured),
+            days(captured),
+        ]);
+    }
+    for master in &age.masters {
+        let made = master.made_seconds;
+        rows.push(vec![master.name.clone(), "made".to_owned(), rfc3339(made), days(made)]);
     }
     format!("{}\nThis machine's clock says {}.", table(&rows), age.clock)
 }

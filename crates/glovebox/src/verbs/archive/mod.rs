@@ -5,6 +5,7 @@ mod catalogue;
 mod golden;
 mod init;
 mod list;
+mod media;
 mod sign;
 pub(crate) mod trust;
 mod verify;
@@ -25,6 +26,10 @@ enum What {
     Init(init::Args),
     /// Add packages of a Debian mirror, each checked up to a pinned key
     AddMirror(add_mirror::Args),
+    /// Add a vendor's file, such as an ISO, with its signed list of digests
+    AddMedia(media::Args),
+    /// Keep an own master image with where it comes from
+    AddMaster(media::MasterArgs),
     /// List every file in every package of the archive
     Catalogue(catalogue::Args),
     /// Keep the manifest of a fresh install, whose files are explained
@@ -54,6 +59,8 @@ impl Args {
         match &self.what {
             What::Init(args) => args.run(),
             What::AddMirror(args) => args.run(),
+            What::AddMedia(args) => args.run(),
+            What::AddMaster(args) => args.run(),
             What::Catalogue(args) => args.run(),
             What::AddGolden(args) => args.run(),
             What::AddBaseline(args) => args.run(),
