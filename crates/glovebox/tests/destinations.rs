@@ -124,6 +124,22 @@ fn an_image_goes_into_two_cases_at_once() {
     assert_eq!(receipt["exhibit"], "001-disk");
     verified(&here);
     verified(&there);
+    // The reports of both say it to people: where the copy went, and what its sender said it is.
+    let report = |case: &Path, form: &str| {
+        let words = ["report", "--case", &text(case), "--format", form];
+        let out = program().args(words).output().expect("starting glovebox");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let handshake = elsewhere["handshake"].as_str().expect("a handshake");
+    for form in ["html", "text", "json"] {
+        let (ours, theirs) = (report(&here, form), report(&there, form));
+        assert!(ours.contains(&to) && ours.contains(handshake), "{form}: {ours}");
+        assert!(
+            theirs.contains("sender_says source") || theirs.contains("sender says source"),
+            "{form}: {theirs}"
+        );
+        assert!(theirs.contains("disk.img"), "{form}: {theirs}");
+    }
 }
 
 #[test]

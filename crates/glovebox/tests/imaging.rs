@@ -245,9 +245,10 @@ fn acts(bench: &Bench) -> Vec<Value> {
     acts.map(|line| line["act"].clone()).collect()
 }
 
-/// Two partitions on the bench's disk, made by `sfdisk`; gives the bytes of the second.
-fn partitioned(bench: &Bench) -> Option<Vec<u8>> {
-    let table = "label: dos\nstart=2048,size=4096,type=83\nstart=6144,size=8192,type=83\n";
+/// Two partitions on the bench's disk, made by `sfdisk`; gives the bytes of the second, which has so many sectors.
+fn partitioned(bench: &Bench, sectors: usize) -> Option<Vec<u8>> {
+    let table =
+        format!("label: dos\nstart=2048,size=4096,type=83\nstart=6144,size={sectors},type=83\n");
     let mut child = Command::new("sfdisk")
         .args(["-q", &bench.source.to_string_lossy()])
         .stdin(Stdio::piped())
@@ -259,14 +260,14 @@ fn partitioned(bench: &Bench) -> Option<Vec<u8>> {
     drop(input);
     assert!(child.wait().expect("sfdisk").success());
     let bytes = std::fs::read(&bench.source).expect("the disk");
-    Some(bytes[6144 * 512..][..8192 * 512].to_vec())
+    Some(bytes[6144 * 512..][..sectors * 512].to_vec())
 }
 
 /// Vouched for by `sfdisk`, which made the partition, and by the bytes of the disk.
 #[test]
 fn a_volume_is_imaged_by_its_address() {
     let bench = bench(12);
-    let Some(second) = partitioned(&bench) else { return };
+    let Some(second) = partitioned(&bench, 8192) else { return };
     let case = bench.case().to_string_lossy().into_owned();
     let volume = format!("{}:2", bench.source.display());
     let image = |word: &str, more: &[&str]| {
@@ -311,11 +312,49 @@ fn a_volume_is_imaged_by_its_address() {
     bench.verify_case();
 }
 
+#[test]
+fn a_volume_goes_on_and_only_the_same_one() {
+    let bench = bench(84);
+    let sectors = 80 << 11;
+    let Some(second) = partitioned(&bench, sectors) else { return };
+    let case = bench.case().to_string_lossy().into_owned();
+    let volume = format!("{}:2", bench.source.display());
+    let words = ["image", &volume, "--case", &case];
+    let mut child = program().args(words).spawn().expect("starting glovebox");
+    let exhibit = bench.case().join("exhibits/001-disk-2");
+    for _ in 0..6000 {
+        let journal = std::fs::read(exhibit.join("image.journal")).unwrap_or_default();
+        if journal.iter().filter(|byte| **byte == b'\n').count() > 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("killing");
+    let _ended = child.wait().expect("waiting");
+    assert!(!exhibit.join("image.raw").exists(), "it was too fast to be interrupted");
+    let resume = ["image", "resume", "1", "--case", &case, "--json"];
+    // With another table the address means other bytes: refused before a byte.
+    let bytes = std::fs::read(&bench.source).expect("the disk");
+    let mut other = bytes.clone();
+    other[446 + 16 + 8..][..4].copy_from_slice(&6145u32.to_le_bytes());
+    std::fs::write(&bench.source, &other).expect("another table");
+    let (code, _, said) = answers(&glovebox(&resume));
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("volume"), "{said}");
+    std::fs::write(&bench.source, &bytes).expect("the table as it was");
+    let (code, records, said) = answers(&glovebox(&resume));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(std::fs::read(exhibit.join("image.raw")).expect("raw") == second);
+    let expected = hashing::digest_bytes(&second, &hashing::Algorithms::sha256()).sha256_hex();
+    assert_eq!(imaged(&records)["digests"]["sha256"], expected);
+    bench.verify_case();
+}
+
 /// As above, from a disk: `losetup` gives one.
 #[test]
 fn a_partition_is_read_from_the_disk_itself() {
     let bench = bench(12);
-    let Some(second) = partitioned(&bench) else { return };
+    let Some(second) = partitioned(&bench, 8192) else { return };
     let source = bench.source.to_string_lossy().into_owned();
     let made = Command::new("losetup").args(["--find", "--show", &source]).output();
     let Some(made) = made.ok().filter(|out| out.status.success()) else {

@@ -25,6 +25,8 @@ use crate::{
 const HEAD_BYTES: u64 = 1 << 20;
 /// Written and compared at once.
 const PIECE_BYTES: usize = 1 << 20;
+/// After so many bytes of wiping it is noted how far they reached.
+const NOTE_BYTES: u64 = 1 << 30;
 
 /// What becomes of a disk behind the end of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +124,7 @@ impl CloneDisk {
     }
 
     fn begin(&mut self) -> Result<(), Error> {
+        let _ = fs::remove_file(self.note());
         // An interrupted session whose first checkpoint was never reached may have left it.
         let created = File::create(&self.aside).map_err(Error::io("creating", &self.aside))?;
         created.sync_all().map_err(Error::io("flushing", &self.aside))?;
@@ -164,13 +167,22 @@ impl CloneDisk {
         file.sync_all()
     }
 
+    /// Goes on where an interruption left it. What is noted need not be believed: all of it is read back afterwards.
     fn wipe(&self, progress: &mut dyn FnMut(Tick), cancel: &AtomicBool) -> Result<(), Error> {
         let path = PathBuf::from(&self.name);
         let zeros = vec![0; PIECE_BYTES];
-        let mut at = self.source_bytes;
+        let noted = fs::read_to_string(self.note()).ok().and_then(|text| text.trim().parse().ok());
+        let within = self.source_bytes..=self.disk_bytes;
+        let mut at = noted.filter(|at| within.contains(at)).unwrap_or(self.source_bytes);
+        let mut noted = at;
         while at < self.disk_bytes {
             if cancel.load(Ordering::Relaxed) {
+                self.note_wiped(at)?;
                 return Err(Error::Unreadable { path, offset_bytes: at });
+            }
+            if at.saturating_sub(noted) >= NOTE_BYTES {
+                self.note_wiped(at)?;
+                noted = at;
             }
             let now = length(self.disk_bytes.saturating_sub(at)).min(PIECE_BYTES);
             let piece = zeros.get(..now).unwrap_or_default();
@@ -178,7 +190,19 @@ impl CloneDisk {
             at = at.saturating_add(u64::try_from(now).unwrap_or(u64::MAX));
             progress(Tick { done_bytes: at, total_bytes: self.disk_bytes, bad_bytes: 0 });
         }
-        Ok(())
+        self.note_wiped(at)
+    }
+
+    /// Where it is noted how far wiping came, beside what is kept aside.
+    fn note(&self) -> PathBuf {
+        self.aside.with_extension("wiped")
+    }
+
+    fn note_wiped(&self, at_bytes: u64) -> Result<(), Error> {
+        let path = PathBuf::from(&self.name);
+        // Only what the disk has may be skipped.
+        self.file.sync_data().map_err(Error::io("flushing", &path))?;
+        fs::write(self.note(), format!("{at_bytes}\n")).map_err(Error::io("writing", &self.note()))
     }
 
     /// What lies behind the source is zeros.
@@ -273,8 +297,14 @@ impl Destination for CloneDisk {
             let expected = acquisition.digests.clone();
             return Err(Error::Mismatch { path, expected, found: read.digests });
         }
-        if self.rest == Rest::Wiped {
-            self.check_wiped(cancel)?;
+        if self.rest == Rest::Wiped
+            && let Err(error) = self.check_wiped(cancel)
+        {
+            if !cancel.load(Ordering::Relaxed) {
+                // What was noted is not so: going on wipes all of it once more.
+                let _ = fs::remove_file(self.note());
+            }
+            return Err(error);
         }
         Ok(Verified::new(path, read.digests, size_bytes))
     }
@@ -295,12 +325,13 @@ impl Destination for CloneDisk {
             return Err(Error::Mismatch { path, expected: of(&self.head), found: of(&found) });
         }
         // The disk has it now.
-        let _ = fs::remove_file(&self.aside);
+        self.discard();
         Ok(())
     }
 
     fn discard(&mut self) {
         let _ = fs::remove_file(&self.aside);
+        let _ = fs::remove_file(self.note());
     }
 
     fn facts(&self) -> Value {

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use wire::{Handler, Hello, Limits, Listener, PairingCode, Reception, Told};
 
 const SIZE: usize = 5_000_192;
-const TARGET: usize = 6_000_128;
+const TARGET: usize = 8_000_000;
 
 fn content(seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
@@ -174,6 +174,41 @@ fn a_clone_stopped_anywhere_does_not_boot_and_goes_on() {
         let disk = fs::read(folder.path().join("disk")).unwrap();
         assert!(disk[..SIZE] == bytes[..], "round {round}");
         assert!(disk[SIZE..].iter().all(|byte| *byte == 0xAA), "round {round}");
+    }
+}
+
+#[test]
+fn wiping_goes_on_where_it_stood_and_is_read_back_all_the_same() {
+    let bytes = content(3);
+    for is_spoiled in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let source = source(folder.path(), &bytes);
+        blank(folder.path());
+        // The first tick behind the end of the source is of wiping.
+        let until = 2 * SIZE as u64 + 1;
+        let outcome = clone(folder.path(), &source, Rest::Wiped, Some(until)).unwrap();
+        assert!(outcome.can_resume && !all_verified(&outcome), "{outcome:?}");
+        let noted = fs::read_to_string(folder.path().join("clone.wiped")).unwrap();
+        let noted: usize = noted.trim().parse().unwrap();
+        assert!(noted > SIZE && noted < TARGET, "{noted}");
+        let mut disk = fs::read(folder.path().join("disk")).unwrap();
+        assert!(disk[SIZE..noted].iter().all(|byte| *byte == 0));
+        assert!(disk[noted..].iter().all(|byte| *byte == 0xAA));
+        if is_spoiled {
+            disk[SIZE + 1] = 1;
+            fs::write(folder.path().join("disk"), &disk).unwrap();
+        }
+        let outcome = clone(folder.path(), &source, Rest::Wiped, None).unwrap();
+        let disk = fs::read(folder.path().join("disk")).unwrap();
+        if is_spoiled {
+            // Skipped, and found: never taken for wiped.
+            assert!(!all_verified(&outcome));
+            assert!(disk[..1 << 20].iter().all(|byte| *byte == 0));
+            continue;
+        }
+        assert!(all_verified(&outcome), "{outcome:?}");
+        assert!(disk[..SIZE] == bytes[..] && disk[SIZE..].iter().all(|byte| *byte == 0));
+        assert!(!folder.path().join("clone.wiped").exists());
     }
 }
 

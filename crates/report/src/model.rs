@@ -363,9 +363,21 @@ impl ExhibitList {
                 self.files = self.files.saturating_sub(gone);
             }
         }
+        let name_of =
+            |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        // A copy that is no file of this case stands with the exhibit its act made.
+        let own = act
+            .list("outputs")
+            .iter()
+            .find_map(|item| name_of(item).strip_prefix("exhibits/").map(str::to_owned));
         for item in act.list("outputs") {
-            let name = item.get("name").and_then(Value::as_str).unwrap_or_default();
-            let Some(rest) = name.strip_prefix("exhibits/") else { continue };
+            let name = &*name_of(item);
+            let is_elsewhere = item.pointer("/facts/elsewhere").is_some_and(Value::is_object);
+            let Some(rest) =
+                name.strip_prefix("exhibits/").or_else(|| own.as_deref().filter(|_| is_elsewhere))
+            else {
+                continue;
+            };
             if name.ends_with("/triage.jsonl") && finding_files.len() < EXHIBITS_AT_MOST {
                 finding_files.push((act.line, name.to_owned()));
             }
