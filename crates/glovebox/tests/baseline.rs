@@ -77,6 +77,25 @@ fn every_change_since_a_baseline_is_told() {
         assert!(sums.starts_with(item["sha256"].as_str().unwrap()));
     }
 
+    // As lists of other programs, checked by them on the system itself.
+    let export = |form: &str, name: &str| {
+        let fixed = ["baseline", "export", &folder, "--trust", &team.public, "--list", form];
+        let file = team.path(name);
+        std::fs::write(&file, done(&fixed, 0)).unwrap();
+        file
+    };
+    let judge = |program: &str, arguments: &[&str]| {
+        let Some(program) = tool(program) else { return };
+        let out = std::process::Command::new(program).args(arguments).current_dir(root).output();
+        let out = out.unwrap();
+        assert!(out.status.success(), "{out:?}");
+        assert!(out.stdout.len() > 100, "{out:?}");
+    };
+    judge("sha256sum", &["--check", "--strict", &export("sum", "sums")]);
+    judge("sha256sum", &["--check", "--strict", &export("bsd", "tags")]);
+    let mtree = export("mtree", "tree");
+    assert!(std::fs::read_to_string(mtree).unwrap().contains("usr/bin/tool"));
+
     // Into the archive, and from there.
     done(&["archive", "add-baseline", &team.archive, &folder, "--trust", &team.public], 0);
     done(&["archive", "add-baseline", &team.archive, &folder, "--trust", &team.public], 2);

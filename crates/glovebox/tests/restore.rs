@@ -1,4 +1,4 @@
-//! What the archive gives back: the lines that were changed in configuration files, and single files. Vouched for by the
+//! What the archive gives back: the lines that were changed in configuration files, single files, and itself. Vouched for by the
 //! vendor's own files as `dpkg-deb` unpacks them, `patch`, `sha256sum` and the casebook.
 
 mod team;
@@ -146,4 +146,115 @@ fn single_files_come_back_from_the_archive() {
     assert!(!Path::new(&to).join("files/usr/bin/tool").exists());
     own(&["/usr/bin/tool"], &["--case", &case], 2);
     done(&["case", "verify", "--case", &case], 0);
+}
+
+/// Only we vouch for the form of what is published; every object is what its name says, by `sha256sum`.
+#[test]
+fn an_archive_is_published_and_collected() {
+    let Some(team) = Team::new() else { return };
+    let (place, copy) = (team.path("www"), team.path("copy"));
+    let publish =
+        |code| done(&["archive", "publish", &team.archive, &place, "--trust", &team.public], code);
+    let collect = |into: &str, more: &[&str], code| {
+        let fixed = ["archive", "collect", &place, into, "--name", "team", "--trust", &team.public];
+        done(&[&fixed[..], more].concat(), code)
+    };
+    assert!(publish(0).contains("team version 1"));
+    let again = publish(0);
+    assert!(again.contains(" 0 files copied"), "{again}");
+    let mut objects = Vec::new();
+    for folder in std::fs::read_dir(format!("{place}/objects")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            objects.push(file.unwrap().path());
+        }
+    }
+    assert!(objects.len() >= 7, "{objects:?}");
+    let sums = Command::new("sha256sum").args(&objects).output().unwrap();
+    for line in String::from_utf8(sums.stdout).unwrap().lines() {
+        assert!(line.ends_with(&line[..64]), "{line}");
+    }
+
+    // A missing and a bent object: nothing that opens, and gone on with when they are there again.
+    let pool = format!("{}/debian/test/pool/tool.deb", team.archive);
+    let sum = run(&tool("sha256sum").unwrap(), &[&pool], b"");
+    let object = format!("{place}/objects/{}/{}", &sum[..2], &sum[..64]);
+    let bytes = std::fs::read(&object).unwrap();
+    std::fs::remove_file(&object).unwrap();
+    assert!(collect(&copy, &[], 2).contains("pool/tool.deb"));
+    let mut bent = bytes.clone();
+    bent[100] ^= 1;
+    std::fs::write(&object, bent).unwrap();
+    assert!(collect(&copy, &[], 2).contains("pool/tool.deb has"));
+    done(&["archive", "verify", &copy, "--trust", &team.public], 2);
+    std::fs::write(&object, bytes).unwrap();
+    let text = collect(&copy, &[], 0);
+    assert!(text.contains(" kept") && !text.contains(" 0 kept"), "{text}");
+    done(&["archive", "verify", &copy, "--trust", &team.public, "--unpack"], 0);
+    assert!(collect(&copy, &[], 2).contains("holds an archive already"));
+
+    // A newer version; an older one in its place is refused by who has seen it, and never published over it.
+    let kept =
+        ["archive.json", "archive.json.minisig"].map(|name| format!("{}/{name}", team.archive));
+    let before = kept.clone().map(|name| std::fs::read(name).unwrap());
+    team.sign();
+    assert!(publish(0).contains("team version 2"));
+    let seen = team.path("seen.json");
+    collect(&team.path("second"), &["--seen", &seen], 0);
+    let text = collect(&team.path("third"), &["--seen", &seen, "--at-version", "1"], 2);
+    assert!(text.contains("version 1, but version 2 was seen"), "{text}");
+    collect(&team.path("fourth"), &["--at-version", "1"], 0);
+    (0..2).for_each(|at| std::fs::write(&kept[at], &before[at]).unwrap());
+    assert!(publish(2).contains("version 1, but version 2 was seen"));
+    // Another list under a newer number.
+    for name in ["archive.json", "archive.json.minisig"] {
+        let from = format!("{place}/archives/team/1/{name}");
+        std::fs::copy(from, format!("{place}/archives/team/2/{name}")).unwrap();
+    }
+    assert!(collect(&team.path("fifth"), &[], 2).contains("version 1, but version 2"));
+    // Another key.
+    done(&["keys", "new", &team.path("other.key"), "--dangerously-no-passphrase"], 0);
+    let other = ["--trust", &team.path("other.key.pub")];
+    let fixed = ["archive", "collect", &place, &team.path("sixth"), "--name", "team"];
+    assert!(done(&[&fixed[..], &other].concat(), 2).contains("another key"));
+    assert!(!Path::new(&team.path("sixth")).exists());
+}
+
+/// Vouched for by `gpg`, which signs, and `sha256sum`, which lists; what is refused is the library's.
+#[test]
+fn media_and_masters_are_kept_in_an_archive() {
+    let Some(team) = Team::new() else { return };
+    let (iso, list) = (team.path("disk.iso"), team.path("SHA256SUMS"));
+    std::fs::write(&iso, vec![5; 100_000]).unwrap();
+    let sum = run(&tool("sha256sum").unwrap(), &[&iso], b"");
+    std::fs::write(&list, format!("{}  disk.iso\n", &sum[..64])).unwrap();
+    let ring = team.vendor_signs(Path::new(&list));
+    let signature = format!("{list}.sig");
+    let add = |name: &str, code| {
+        let fixed = ["archive", "add-media", &team.archive, "--name", name, "--file", &iso];
+        let vouching = ["--list", &list, "--signature", &signature, "--keyring", &ring];
+        done(&[&fixed[..], &vouching, &["--captured", "2024-01-02T00:00:00Z"]].concat(), code)
+    };
+    assert!(add("installer", 0).contains("disk.iso, 97.7 KiB, in a list signed by "));
+    std::fs::write(&iso, vec![6; 100_000]).unwrap();
+    assert!(add("other", 2).contains("SHA256SUMS lists"));
+
+    let Some(image) = team.ext4("made.img", &team.root, 32) else { return };
+    let master = team.path("golden.raw");
+    std::fs::write(&master, image).unwrap();
+    let add = |made: &str, code| {
+        let fixed = ["archive", "add-master", &team.archive, "--name", "web", "--file", &master];
+        let word = ["--maker", "E", "--origin", "by dpkg", "--made", made, "--json"];
+        done(&[&fixed[..], &word].concat(), code)
+    };
+    assert!(add("yesterday", 2).contains("yesterday"));
+    assert_eq!(lines(&add("2024-01-03T00:00:00Z", 0))[0]["kind"], "raw");
+    team.sign();
+    done(&["archive", "verify", &team.archive, "--trust", &team.public], 0);
+    let age = done(&["archive", "age", &team.archive, "--trust", &team.public], 0);
+    assert!(age.contains("installer") && age.contains("2024-01-03T00:00:00Z"), "{age}");
+    // A system put back from the master is told apart from it by nothing.
+    let kept = format!("{}/masters/web/golden.raw", team.archive);
+    done(&["archive", "add-golden", &team.archive, &kept, "--name", "web"], 0);
+    team.sign();
+    team.verify(&format!("{}:0:/", team.root.display()), &["--golden", "web"], 0);
 }

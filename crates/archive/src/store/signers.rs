@@ -164,8 +164,13 @@ fn text(archive: &Archive, name: &str) -> Result<String> {
         .map_err(|_| Error::malformed(name, "its content", "it is no text"))
 }
 
+/// Names of the files with signatures over its list.
+pub(super) fn signature_names(archive: &Archive) -> Result<Vec<String>> {
+    names(archive, "", is_signature)
+}
+
 fn signatures(archive: &Archive) -> Result<Vec<String>> {
-    names(archive, "", is_signature)?.iter().map(|name| text(archive, name)).collect()
+    signature_names(archive)?.iter().map(|name| text(archive, name)).collect()
 }
 
 fn successions(archive: &Archive) -> Result<Vec<Succession>> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use archive::seal::TrustedKey;
 use evidence::fs::tree::Limits;
 use guard::Guard;
+use hashing::{Algorithms, Form};
 use serde::Serialize;
 use serde_json::json;
 use verify::baseline::{Baseline, FACTS_FILE, FILES_FILE, Taking};
@@ -43,6 +44,8 @@ enum What {
     Create(Box<CreateArgs>),
     /// Tell what is not as in a baseline
     Compare(Box<CompareArgs>),
+    /// Write the digests of a baseline's files as a list of other programs
+    Export(ExportArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,6 +98,59 @@ struct CompareArgs {
     format: Format,
 }
 
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    /// The baseline's folder
+    #[arg(value_name = "FOLDER")]
+    baseline: PathBuf,
+    /// The key it must be signed with: a .pub file, or its line
+    #[arg(long, value_name = "KEY", required = true)]
+    trust: String,
+    /// The form of the list
+    #[arg(long = "list", value_enum, default_value = "sum", value_name = "FORM")]
+    list: ListForm,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ListForm {
+    /// As sha256sum writes
+    Sum,
+    /// As BSD programs and `sha256sum --tag` write
+    Bsd,
+    /// As hashdeep writes
+    Hashdeep,
+    /// As mtree programs read
+    Mtree,
+    /// Our JSON lines
+    Manifest,
+}
+
+impl From<ListForm> for Form {
+    fn from(form: ListForm) -> Self {
+        match form {
+            ListForm::Sum => Self::Sum,
+            ListForm::Bsd => Self::Tag,
+            ListForm::Hashdeep => Self::Hashdeep,
+            ListForm::Mtree => Self::Mtree,
+            ListForm::Manifest => Self::Manifest,
+        }
+    }
+}
+
+impl ExportArgs {
+    fn run(&self) -> Result<Exit, Failure> {
+        use std::io::Write as _;
+        let manifest = open(&self.baseline, &self.trust)?.manifest();
+        let written = manifest.to_form(self.list.into(), &Algorithms::sha256());
+        std::io::stdout().lock().write_all(&written.text)?;
+        for problem in &written.left_out {
+            let path = evidence::escape_bytes(&problem.path);
+            say(&paint(&format!("left out: {path}: {}", problem.reason), Colour::Yellow));
+        }
+        Ok(if written.left_out.is_empty() { Exit::Clean } else { Exit::Partial })
+    }
+}
+
 #[derive(Serialize)]
 struct Taken<'a> {
     name: &'a str,
@@ -114,6 +170,7 @@ impl Args {
         match &self.what {
             What::Create(args) => args.run(),
             What::Compare(args) => args.run(),
+            What::Export(args) => args.run(),
         }
     }
 }

@@ -119,6 +119,12 @@ impl Team {
         done(&["archive", "sign", &self.archive, "--key", &self.key], 0);
     }
 
+    /// Has the vendor sign a file: `FILE.sig` beside it. Gives the vendor's certificates.
+    pub(crate) fn vendor_signs(&self, file: &Path) -> String {
+        self.vendor.sign("vendor", file);
+        self.vendor.path("ring").to_str().unwrap().to_owned()
+    }
+
     /// A path in the team's folder.
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()

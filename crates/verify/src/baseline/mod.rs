@@ -9,10 +9,10 @@ mod facts;
 
 pub use facts::{Facts, Section};
 
-use archive::store::{FileRecord, Listing};
+use archive::store::{FileRecord, ItemKind, Listing};
 use evidence::fs::tree::Limits;
 use evidence::{FileSystem, Problem};
-use hashing::Algorithms;
+use hashing::{Algorithms, Content, Manifest};
 
 use crate::inventory::Inventory;
 use crate::report::Report;
@@ -80,6 +80,20 @@ impl Baseline {
         }
         let files = Listing::parse(FILES_FILE, files)?;
         Ok(Self { facts, files })
+    }
+
+    /// Its files as a list of digests, with paths as they are below the root.
+    #[must_use]
+    pub fn manifest(&self) -> Manifest {
+        let mut manifest = Manifest::new();
+        for item in &self.files.items {
+            let ItemKind::File { size_bytes, sha256 } = &item.kind else { continue };
+            let digests = std::iter::once(sha256.clone()).collect();
+            let content = Content::File { size_bytes: Some(*size_bytes), digests };
+            let path = item.path.strip_prefix(b"/").unwrap_or(&item.path).to_vec();
+            manifest.insert(hashing::Entry { path, content });
+        }
+        manifest
     }
 
     /// Compares the system on `fs` with the baseline.

@@ -6,6 +6,7 @@ mod golden;
 mod init;
 mod list;
 mod media;
+mod publish;
 mod sign;
 pub(crate) mod trust;
 mod verify;
@@ -46,6 +47,10 @@ enum What {
     Verify(verify::Args),
     /// List the packages of the archive
     List(list::Args),
+    /// Write it to a plain directory that a web server can serve
+    Publish(publish::Args),
+    /// Make an archive of what was published
+    Collect(publish::CollectArgs),
     /// Show how old the archive and its mirrors are
     Age(list::AgeArgs),
 }
@@ -69,6 +74,8 @@ impl Args {
             What::AddKey(args) => args.run(),
             What::Verify(args) => args.run(),
             What::List(args) => args.run(),
+            What::Publish(args) => args.run(),
+            What::Collect(args) => args.run(),
             What::Age(args) => args.run(),
         }
     }

@@ -62,6 +62,22 @@ impl Trust {
 
     fn open_with(&self, dir: &Path, built_in: &Path) -> Result<Sealed, Failure> {
         let doing = |failure: Failure| failure.while_doing(format!("opening {}", dir.display()));
+        let (keys, policy) = self.keys(built_in)?;
+        let sealed = Sealed::open_by(dir, &keys, 0).map_err(|error| doing(error.into()))?;
+        let least = policy.least.get(&sealed.statement().name).copied().unwrap_or(0);
+        self.not_older(dir, &keys, &sealed, least).map_err(doing)
+    }
+
+    /// The keys an archive must be signed with, and the least version of the one called so.
+    ///
+    /// # Errors
+    /// If no key is trusted.
+    pub(crate) fn believed(&self, name: &str) -> Result<(TrustedKeys, u64), Failure> {
+        let (keys, policy) = self.keys(Path::new(BUILT_IN))?;
+        Ok((keys, policy.least.get(name).copied().unwrap_or(0)))
+    }
+
+    fn keys(&self, built_in: &Path) -> Result<(TrustedKeys, Policy), Failure> {
         // Keys named by a person stand in the place of the image's, with all that hangs on those.
         let (keys, policy) = if self.trust.is_empty() {
             (built_in_keys(built_in)?, policy(built_in)?)
@@ -72,9 +88,7 @@ impl Trust {
             return Err(Failure::new("no key is trusted").hint("name one with --trust FILE.pub"));
         }
         let keys = TrustedKeys::new(keys, self.signatures.unwrap_or(policy.signatures))?;
-        let sealed = Sealed::open_by(dir, &keys, 0).map_err(|error| doing(error.into()))?;
-        let least = policy.least.get(&sealed.statement().name).copied().unwrap_or(0);
-        self.not_older(dir, &keys, &sealed, least).map_err(doing)
+        Ok((keys, policy))
     }
 
     fn not_older(
