@@ -120,6 +120,7 @@ impl Tool {
                 ("rpm", "rpmbuild"),
                 ("sleuthkit", "mmls"),
                 ("squashfs-tools", "mksquashfs"),
+                ("tlsh-tools", "tlsh_unittest"),
                 ("xfsprogs", "mkfs.xfs"),
                 ("xorriso", "xorriso"),
                 ("yara", "yara"),

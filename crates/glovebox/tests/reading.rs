@@ -216,6 +216,58 @@ fn pieces_of_files_inside_a_disk_are_those_of_the_files() {
     assert!(all.contains("passwd offset 0-25"), "{all}");
 }
 
+/// Vouched for by Debian's `tlsh_unittest`, the reference's own program, both for digests and for distances.
+#[test]
+fn fuzzy_digests_are_those_of_the_reference() {
+    let Some(bench) = bench() else { return };
+    if !has("tlsh_unittest") {
+        return;
+    }
+    let folder = bench.directory.path().join("fz");
+    std::fs::create_dir(&folder).expect("a folder");
+    let lines: Vec<String> = (1..3000).map(|number| number.to_string()).collect();
+    let mut changed = lines.clone();
+    changed[700] = "another line stands here".to_owned();
+    let noise: Vec<u8> =
+        (0..9000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
+    for (name, content) in [
+        ("a.txt", lines.join("\n").into_bytes()),
+        ("b.txt", changed.join("\n").into_bytes()),
+        ("noise", noise),
+        ("short", b"short".to_vec()),
+        ("zeros", vec![0; 5000]),
+    ] {
+        std::fs::write(folder.join(name), content).expect("a file");
+    }
+    let image = bench.directory.path().join("fz.img");
+    std::fs::File::create(&image).and_then(|file| file.set_len(4 << 20)).expect("an image");
+    let (tree, path) = (folder.to_string_lossy(), image.to_string_lossy());
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-d", &tree, &path]);
+    let theirs = |name: &str| {
+        let out = run("tlsh_unittest", &["-f", &folder.join(name).to_string_lossy()]);
+        format!("T1{}", out.split_whitespace().next().expect("a digest"))
+    };
+    for word in ["fz", "fz.img:0:/"] {
+        let records = bench.json(&["hash", "--fuzzy", word]);
+        assert_eq!(records.len(), 3, "{records:?}");
+        for (record, name) in records.iter().zip(["a.txt", "b.txt", "noise"]) {
+            assert!(record["target"].as_str().is_some_and(|target| target.ends_with(name)));
+            assert_eq!(record["tlsh"], theirs(name).as_str(), "{word} {name}");
+        }
+    }
+    let near = theirs("a.txt");
+    let records = bench.json(&["hash", "--fuzzy", "--near", &near, "fz.img:0:/", "fz/b.txt"]);
+    let distances: Vec<i64> = records.iter().filter_map(|one| one["distance"].as_i64()).collect();
+    let files = ["a.txt", "b.txt"].map(|name| folder.join(name).to_string_lossy().into_owned());
+    let judged = run("tlsh_unittest", &["-c", &files[0], "-f", &files[1]]);
+    let judged = judged.split_whitespace().find_map(|word| word.parse::<i64>().ok());
+    let judged = judged.expect("a distance");
+    assert!(judged > 0 && judged < 30, "{judged}");
+    assert_eq!(distances, [0, judged, judged], "{records:?}");
+    let out = bench.glovebox(&["hash", "--fuzzy", "--near", "T1zz", "fz"]);
+    assert_eq!(out.status.code(), Some(2));
+}
+
 #[test]
 fn what_is_not_there_is_named_with_a_way_out() {
     let Some(bench) = bench() else { return };

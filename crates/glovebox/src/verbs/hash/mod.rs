@@ -1,6 +1,7 @@
 //! `glovebox hash`: digests of files, trees and disks; lists of them; what changed; what is known.
 
 mod check;
+mod fuzzy;
 mod gather;
 mod kept;
 mod known;
@@ -51,6 +52,13 @@ pub(crate) struct Args {
     /// Also digests of every so many bytes: 64MiB
     #[arg(long, value_name = "SIZE", value_parser = size)]
     piece: Option<NonZeroU64>,
+    /// Fuzzy digests (TLSH) instead: near each other where files are alike
+    #[arg(long, requires = "targets", conflicts_with_all = ["with", "only", "tag", "piece", "check",
+          "known_good", "known_bad", "disk"])]
+    fuzzy: bool,
+    /// Only files near this fuzzy digest, the nearest first
+    #[arg(long, value_name = "TLSH", requires = "fuzzy", value_parser = fuzzy::parse)]
+    near: Option<String>,
     /// Compare with this list; without a target, what it names from here
     #[arg(long, value_name = "LIST", conflicts_with_all = ["tag", "piece"])]
     check: Option<PathBuf>,
@@ -166,9 +174,16 @@ impl Args {
             "known_bad": self.known_bad,
             "piece_bytes": self.piece,
             "disk_in_image": self.disk,
+            "fuzzy": self.fuzzy,
+            "near": self.near,
             "view": self.reading.view(),
         });
         recorded(&self.chosen, "hash", &arguments, |guard, act| {
+            if self.fuzzy {
+                let (reading, near, format) = (&self.reading, self.near.as_deref(), self.format);
+                let fuzzy = fuzzy::Fuzzy { guard, act, reading, near, format };
+                return fuzzy.run(&self.targets);
+            }
             let kept = Kept::new(act);
             let result = self.compute(guard, &kept);
             // What was computed before something failed was computed all the same.
