@@ -25,10 +25,33 @@ pub(crate) struct DebianRoot {
 
 /// The system of this suite; `None` and a message where it cannot be made.
 pub(crate) fn debian(suite: &str) -> Option<DebianRoot> {
+    kept(suite, &format!("debian-{suite}-{RECIPE}"))
+}
+
+/// A second install of the same packages, made apart from the first; `None` and a message where it cannot be made, or the
+/// mirror has other versions than at the time of the first.
+#[allow(dead_code, reason = "each test uses its part")]
+pub(crate) fn debian_again(suite: &str) -> Option<DebianRoot> {
+    let again = kept(suite, &format!("debian-{suite}-{RECIPE}-again"))?;
+    let versions = |system: &DebianRoot| {
+        let status = std::fs::read_to_string(system.root.join("var/lib/dpkg/status")).ok()?;
+        let lines = status
+            .lines()
+            .filter(|line| line.starts_with("Package: ") || line.starts_with("Version: "));
+        Some(lines.map(str::to_owned).collect::<Vec<_>>())
+    };
+    if versions(&again)? != versions(&debian(suite)?)? {
+        eprintln!("skipped: the mirror has other versions than at the time of the first install");
+        return None;
+    }
+    Some(again)
+}
+
+fn kept(suite: &str, name: &str) -> Option<DebianRoot> {
     let home = std::env::var_os("HOME").map(PathBuf::from)?;
     let cache = std::env::var_os("XDG_CACHE_HOME").map_or(home.join(".cache"), PathBuf::from);
     let roots = cache.join("glovebox/roots");
-    let kept = roots.join(format!("debian-{suite}-{RECIPE}"));
+    let kept = roots.join(name);
     let found = DebianRoot {
         root: kept.join("root"),
         lists: kept.join("lists"),
@@ -45,7 +68,7 @@ pub(crate) fn debian(suite: &str) -> Option<DebianRoot> {
         eprintln!("skipped: not root");
         return None;
     }
-    let making = roots.join(format!("debian-{suite}-{RECIPE}.making"));
+    let making = roots.join(format!("{name}.making"));
     let _ = std::fs::remove_dir_all(&making);
     std::fs::create_dir_all(&making).ok()?;
     make(suite, &making)?;
