@@ -115,6 +115,7 @@ impl Tool {
                 ("pacman-package-manager", "pacman"),
                 ("podman", "podman"),
                 ("python3", "python3"),
+                ("python3-yaml", "/usr/lib/python3/dist-packages/yaml"),
                 ("qemu-system-common", "qemu-storage-daemon"),
                 ("qemu-utils", "qemu-img"),
                 ("rpm", "rpmbuild"),

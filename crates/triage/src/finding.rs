@@ -1,5 +1,6 @@
 //! What triage yields: findings, problems, and what was looked at.
 
+use crate::artifacts::Selection;
 use evidence::os::InstalledSystem;
 use evidence::{Problem, RawPath, Time};
 use serde::{Deserialize, Serialize};
@@ -154,4 +155,7 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// What was looked at.
     pub coverage: Coverage,
+    /// What definitions of artifacts selected, if any were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<Selection>,
 }

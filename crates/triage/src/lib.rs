@@ -17,6 +17,7 @@
 )]
 
 mod activation;
+mod artifacts;
 mod catalogue;
 mod context;
 pub mod disk;
@@ -29,6 +30,7 @@ mod root;
 mod rules;
 mod yara;
 
+pub use artifacts::{Artifact, Definitions, DefinitionsRefused, Selection};
 pub use catalogue::{Catalogue, Rule};
 pub use finding::{Activation, Confidence, Coverage, Finding, Report, Severity, Times};
 pub use yara::{RulesRefused, YaraMatch, YaraRules};
@@ -50,6 +52,8 @@ pub struct Options {
     /// Parts of the system that are not in the tree, if the caller put the tree together; else every mount point of the
     /// system's fstab counts as missing.
     pub unreached: Option<Vec<String>>,
+    /// Definitions of artifacts to list files by.
+    pub artifacts: Option<Definitions>,
     /// Rules of the examiner's own, applied to every regular file.
     pub yara: Option<YaraRules>,
     /// Largest file these rules get at once, in bytes: it is held in memory. Larger ones are given in pieces.
@@ -72,6 +76,7 @@ impl Default for Options {
             digests: Digests::Compare,
             largest_hashed_bytes: 512 << 20,
             unreached: None,
+            artifacts: None,
             yara: None,
             largest_scanned_bytes: 64 << 20,
         }
@@ -85,6 +90,7 @@ pub fn run(fs: &dyn FileSystem, options: &Options) -> Report {
     let root = Root::read(fs, options.limits);
     let mut context = Context::new(&catalogue, &root, options);
     rules::apply(&mut context);
+    let artifacts = options.artifacts.as_ref().map(|all| artifacts::apply(&mut context, all));
     let (mut findings, mut coverage) = context.finish();
     findings.sort_by(|a, b| {
         (a.severity, &a.rule, &a.path, a.line, &a.excerpt)
@@ -103,7 +109,7 @@ pub fn run(fs: &dyn FileSystem, options: &Options) -> Report {
     }
     problems.sort();
     problems.dedup();
-    Report { system, findings, problems, coverage }
+    Report { system, findings, problems, coverage, artifacts }
 }
 
 /// Mount points of fstab lines that hold part of the system but are not the root.

@@ -39,13 +39,17 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         if !item.is_file() || !item.name().to_ascii_lowercase().ends_with(b".efi") {
             continue;
         }
+        // A whole image that a package delivered is vouched for as far as its kernel alone would be.
+        if !context.is_foreign(item) {
+            continue;
+        }
         let sections = pe::sections(&root.open(item)).unwrap_or_default();
         let is_unified = [&b".linux"[..], b".cmdline", b".initrd"]
             .iter()
             .any(|name| sections.iter().any(|section| section.name == *name));
         if is_unified {
             unified(context, item, &sections);
-        } else if context.is_foreign(item) {
+        } else {
             program(context, item);
         }
     }

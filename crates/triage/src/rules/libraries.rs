@@ -13,7 +13,7 @@ use crate::root::{Item, Root};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Programs and libraries that are looked at.
-const PROGRAMS: &[&str] = &["/usr/**", "/opt/**", "/bin/*", "/sbin/*", "/lib/**", "/srv/**"];
+const PROGRAMS: &[&str] = &["/usr/", "/opt/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/srv/"];
 /// Directories where every account, or one that is not root, can write.
 const OPEN_PLACES: &[&[u8]] =
     &[b"/tmp", b"/var/tmp", b"/dev/shm", b"/home", b"/run/user", b"/var/www", b"/run/lock"];
@@ -38,6 +38,21 @@ fn is_open_place(path: &[u8]) -> bool {
     OPEN_PLACES.iter().any(|place| {
         path.strip_prefix(*place).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
     })
+}
+
+/// Where software from outside the distribution keeps its libraries, without hiding them.
+fn is_usual_place(path: &[u8]) -> bool {
+    let is_there = path.starts_with(b"/usr/local/lib") || path.starts_with(b"/opt/");
+    is_there && !path.windows(2).any(|two| two == b"/.")
+}
+
+/// Whether a packaged file is byte for byte what its package recorded: nobody put anything into it.
+fn is_as_delivered(context: &mut Context<'_>, item: Item<'_>) -> bool {
+    let recorded = context.ownership.as_ref().and_then(|all| all.digests.get(item.path)).cloned();
+    let Some(recorded) = recorded else { return false };
+    context
+        .hashes(item)
+        .is_some_and(|hashes| hashes.native.as_bytes().eq_ignore_ascii_case(&recorded))
 }
 
 /// Reports what the cache gives out that no package owns; what it gives out by name.
@@ -67,6 +82,9 @@ fn cache(context: &mut Context<'_>) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let run = run.what(&entry.path).but(item.is_none().then_some("the file is not there"));
         let text = [entry.name.as_slice(), b" => ", &entry.path].concat();
         let mut spot = Spot { excerpt: text, ..Spot::file(path) }.run(run);
+        if is_usual_place(&entry.path) {
+            spot = spot.severity(Severity::Low);
+        }
         if let Some(other) = shadowed {
             let told = evidence::escape_bytes(&other.path);
             spot = spot.detail(format!("in place of {told}")).severity(Severity::High);
@@ -103,7 +121,11 @@ fn programs(context: &mut Context<'_>, cached: &BTreeMap<Vec<u8>, Vec<u8>>) {
     let root = context.root;
     let strangers = strangers(context, cached);
     let mut seen = BTreeSet::new();
-    for item in PROGRAMS.iter().flat_map(|pattern| root.matching(pattern)) {
+    // Without a list of them in between: there may be a million names.
+    for item in root.items() {
+        if !PROGRAMS.iter().any(|place| item.path.starts_with(place.as_bytes())) {
+            continue;
+        }
         let is_library = item.name().windows(3).any(|part| part == b".so");
         let may_load = item.is_executable() || is_library;
         if !item.is_file()
@@ -132,6 +154,9 @@ fn search_path(context: &mut Context<'_>, item: Item<'_>, dynamic: &Dynamic) {
         let foreign = (!is_relative).then(|| foreign_in(context, root, &place, dynamic)).flatten();
         let is_open = is_open_place(&place) && !is_open_place(item.path);
         if !is_relative && !is_open && foreign.is_none() {
+            continue;
+        }
+        if foreign.is_none() && is_as_delivered(context, item) {
             continue;
         }
         let (detail, severity) = match &foreign {
@@ -187,6 +212,10 @@ fn needed(context: &mut Context<'_>, item: Item<'_>, dynamic: &Dynamic, stranger
             strangers.get(name).cloned()
         };
         let Some(library) = library else { continue };
+        if is_as_delivered(context, item) {
+            // Its package wants a library of that name; that it is a foreign one is told of the library.
+            return;
+        }
         let run = Run::active("whoever starts the program", "at each start of it").what(&library);
         let mut spot = Spot { excerpt: name.clone(), ..Spot::file(item.path) }.run(run);
         if root.item(&library).is_none() {

@@ -173,6 +173,7 @@ fn loaded(context: &mut Context<'_>, kernels: &BTreeMap<Vec<u8>, Vec<Item<'_>>>)
                 context.report("GBX-0711", spot.run(run.what(foreign.path)));
             } else if is_missing {
                 let spot = spot.detail("no kernel on this disk has a module of that name");
+                let spot = spot.severity(Severity::Medium);
                 context.report("GBX-0711", spot.run(run.but(Some("the module is not there"))));
             }
         }

@@ -13,7 +13,7 @@ use guard::Guard;
 use serde::Serialize;
 use serde_json::{Value, json};
 use triage::disk::Loaders;
-use triage::{Finding, Options, Report, Severity};
+use triage::{Artifact, Finding, Options, Report, Selection, Severity};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -36,6 +36,12 @@ pub(crate) struct Args {
     /// YARA rules to apply to every file: a file, or a folder of them
     #[arg(long, value_name = "RULES")]
     yara: Vec<PathBuf>,
+    /// Definitions of artifacts (YAML) to list files by: a file or folder
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "csv")]
+    artifacts: Vec<PathBuf>,
+    /// Only the definition of this name, with what it groups
+    #[arg(long, value_name = "NAME", requires = "artifacts")]
+    artifact: Vec<String>,
     /// Write the findings as comma-separated values instead of text
     #[arg(long, conflicts_with = "json")]
     csv: bool,
@@ -78,6 +84,15 @@ struct Line<'a> {
 }
 
 #[derive(Serialize)]
+struct ArtifactLine<'a> {
+    source: &'a str,
+    /// Where its tree is addressed.
+    address: &'a str,
+    #[serde(flatten)]
+    artifact: &'a Artifact,
+}
+
+#[derive(Serialize)]
 struct Summary<'a> {
     source: &'a str,
     /// Where its tree is addressed.
@@ -85,6 +100,8 @@ struct Summary<'a> {
     system: &'a Option<evidence::os::InstalledSystem>,
     findings: usize,
     coverage: &'a triage::Coverage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts: &'a Option<Selection>,
     problems: &'a [evidence::Problem],
 }
 
@@ -94,9 +111,16 @@ impl Args {
     /// # Errors
     /// If the source cannot be opened or nothing on it can be read.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let rules: Vec<String> = self.yara.iter().map(|path| path.display().to_string()).collect();
-        let arguments =
-            json!({ "source": self.source, "view": self.reading.view(), "yara": rules });
+        let names = |paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| path.display().to_string()).collect()
+        };
+        let arguments = json!({
+            "source": self.source,
+            "view": self.reading.view(),
+            "yara": names(&self.yara),
+            "artifacts": names(&self.artifacts),
+            "artifact": self.artifact,
+        });
         recorded(&self.chosen, "triage", &arguments, |guard, act| self.triage(guard, act))
     }
 
@@ -104,9 +128,15 @@ impl Args {
         let address = target::address(&self.source);
         // First, since nobody wants to hear of a wrong rule after minutes of reading.
         let rules = rules::read(&self.yara)?;
+        let artifacts = rules::definitions(&self.artifacts, &self.artifact)?;
         let opened = self.reading.open(&address, guard)?;
-        act.inputs(std::iter::once(input(&opened, guard)).chain(rules.items).collect());
-        let options = Options { yara: rules.compiled, ..Options::default() };
+        let brought = rules.items.into_iter().chain(artifacts.items);
+        act.inputs(std::iter::once(input(&opened, guard)).chain(brought).collect());
+        let options = Options {
+            yara: rules.compiled,
+            artifacts: artifacts.definitions,
+            ..Options::default()
+        };
         let mut loaders = Loaders::default();
         let mut examination = systems::examine(&opened, &address, &mut |fs, unreached, _| {
             loaders.add(fs);
@@ -118,6 +148,7 @@ impl Args {
         }
         // Before anything is shown: a reader that stops reading must not cost the record.
         examination.record(act, "triage", "findings")?;
+        record_artifacts(act, &opened.name, &examination.trees)?;
         let least = Severity::from(self.least);
         if self.csv {
             write!(io::stdout(), "{}", csv::head())?;
@@ -138,9 +169,14 @@ impl Args {
             let line = Line { source, address: &one.address, finding };
             self.format.record("finding", &line, || finding_text(finding))?;
         }
+        for artifact in report.artifacts.iter().flat_map(|selection| &selection.artifacts) {
+            let line = ArtifactLine { source, address: &one.address, artifact };
+            self.format.record("artifact", &line, || artifact_text(artifact))?;
+        }
         let summary = Summary {
             source,
             address: &one.address,
+            artifacts: &report.artifacts,
             system: &report.system,
             findings: report.findings.len(),
             coverage: &report.coverage,
@@ -153,6 +189,39 @@ impl Args {
         }
         Ok(self.format.record("triage", &summary, text)?)
     }
+}
+
+/// Puts what definitions selected into an exhibit of the act, a line for each object.
+fn record_artifacts(
+    act: &Recording,
+    name: &str,
+    trees: &[Examined<Report>],
+) -> Result<(), Failure> {
+    let all = || {
+        trees.iter().flat_map(|tree| {
+            let selection = tree.report.artifacts.iter();
+            selection.flat_map(|selection| &selection.artifacts).map(|one| (&tree.address, one))
+        })
+    };
+    if !act.is_on() || all().next().is_none() {
+        return Ok(());
+    }
+    let exhibit = act.new_exhibit(&format!("artifacts-{name}"))?;
+    let mut lines = Vec::new();
+    for (address, artifact) in all() {
+        let line = ArtifactLine { source: name, address, artifact };
+        serde_json::to_writer(&mut lines, &line)?;
+        lines.push(b'\n');
+    }
+    act.output(exhibit.add_file("artifacts.jsonl", &lines)?);
+    Ok(())
+}
+
+fn artifact_text(artifact: &Artifact) -> String {
+    let digest = artifact.sha256.as_deref().unwrap_or("-");
+    let names = artifact.definitions.join(", ");
+    let names = evidence::escape_bytes(names.as_bytes());
+    format!("{digest}  {}  {}  {names}", artifact.size_bytes, artifact.path)
 }
 
 /// What the disk starts outside every file system, beside the loaders its systems keep.
@@ -272,6 +341,22 @@ fn summary_text(summary: &Summary<'_>, findings: &[Finding]) -> String {
             "\nYARA: {} rules applied to {} files, {} of them in pieces",
             coverage.yara_rules, coverage.yara_files, coverage.yara_in_pieces
         ));
+    }
+    if let Some(selection) = summary.artifacts {
+        let with = selection.applied.values().filter(|count| **count > 0).count();
+        text.push_str(&format!(
+            "\nartifacts: {} objects by {with} of {} definitions that apply here",
+            selection.artifacts.len(),
+            selection.applied.len()
+        ));
+        let not =
+            [(&selection.not_applied, "sources"), (&selection.unknown_variables, "paths with")];
+        for (counts, word) in not {
+            for (name, count) in counts {
+                let name = evidence::escape_bytes(name.as_bytes());
+                text.push_str(&format!("\nnot applied: {count} {word} {name}"));
+            }
+        }
     }
     for skipped in &coverage.rules_skipped {
         text.push_str(&format!("\nrule not applied: {skipped}"));

@@ -79,6 +79,12 @@ fn holes(context: &mut Context<'_>, files: &[(Item<'_>, Journal)]) {
         all.extend(found.entries.iter().map(|entry| (entry.number, entry.microseconds, index)));
     }
     all.sort_unstable();
+    // Files of accounts are given up at other times than those of the system, so what is older than these is left aside.
+    let is_system = |item: &Item<'_>| item.name().starts_with(b"system");
+    let of_system = files.iter().filter(|(item, _)| is_system(item));
+    let numbers = of_system.flat_map(|(_, found)| &found.entries).map(|entry| entry.number);
+    let floor = numbers.min().unwrap_or(0);
+    all.retain(|(number, ..)| *number >= floor);
     let mut holes = 0_usize;
     let mut missing = 0_u64;
     let mut first: Option<(u64, u64, u64, u64, usize)> = None;
