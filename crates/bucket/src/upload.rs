@@ -66,7 +66,8 @@ impl Upload {
         tail: Vec<u8>,
     ) -> Result<Self, Error> {
         let part_bytes = part_bytes(size_bytes)?;
-        let (whole, rest) = (at_bytes / part_bytes, at_bytes % part_bytes);
+        let whole = at_bytes.checked_div(part_bytes).unwrap_or(0);
+        let rest = at_bytes.saturating_sub(whole.saturating_mul(part_bytes));
         let other = |reason: String| Err(Error::OtherUpload { reason });
         if u64::try_from(tail.len()).ok() != Some(rest) {
             return other(format!("{} bytes were kept beside it, expected {rest}", tail.len()));

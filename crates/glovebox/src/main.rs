@@ -52,7 +52,7 @@ enum Verb {
     Cp(verbs::cp::Args),
     Bodyfile(verbs::bodyfile::Args),
     Map(verbs::map::Args),
-    Image(verbs::image::Args),
+    Image(Box<verbs::image::Args>),
     Receive(verbs::receive::Args),
     Net(verbs::net::Args),
     Hash(verbs::hash::Args),

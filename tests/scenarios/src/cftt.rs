@@ -204,7 +204,8 @@ fn going(stage: &'static Stage, folder: &Path) -> Result<()> {
     if !imaged.is_some_and(|record| record["digests"].to_string().contains(&expected)) {
         return test(format!("gone on with, the digest is not {expected}: {answer:?}"));
     }
-    guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0, 1])?;
+    // What failed or stopped is recorded as such: everything recorded holds.
+    guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0])?;
     let counters = guest.power_off()?;
     guest.machine.cut()?;
     stage.prove("cftt/places-and-disks-that-go", ledger, &counters).map(drop)
@@ -234,7 +235,8 @@ fn unwritable(stage: &'static Stage, folder: &Path) -> Result<()> {
     let imaged = answer.iter().find(|record| record["type"] == "imaged");
     stage.report(name, &format!("{}", imaged.map_or(&Value::Null, |all| &all["copies"])))?;
     two_copies(&answer, &expected, "")?;
-    guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0, 1])?;
+    // What failed or stopped is recorded as such: everything recorded holds.
+    guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0])?;
     let counters = guest.power_off()?;
     guest.machine.cut()?;
     stage.prove(name, ledger, &counters)?;

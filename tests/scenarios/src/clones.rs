@@ -84,7 +84,8 @@ fn clone(stage: &'static Stage, folder: &Path) -> Result<()> {
             return test(format!("{} is {lock} after the clone", disk.id));
         }
     }
-    guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0, 1])?;
+    // What failed or stopped is recorded as such: everything recorded holds.
+    guest.expect(&format!("glovebox case verify --case {case} >/dev/null"), &[0])?;
     let counters = guest.power_off()?;
     guest.machine.cut()?;
     stage.prove(NAME, ledger, &counters)?;
