@@ -208,3 +208,28 @@ fn ports_of_this_machine() {
         (Some("GBV-0915"), Some("nothing"))
     );
 }
+
+/// What lies on a volume without a key is not gone, it is not judged. The disk is made by `sfdisk`, `mke2fs`, `cryptsetup`.
+#[test]
+fn what_is_behind_a_locked_volume_is_not_gone() {
+    let Some(team) = Team::new() else { return };
+    let uuid = "UUID=11111111-2222-4333-8444-000000000002";
+    std::fs::write(team.root.join("etc/fstab"), format!("{uuid} /var ext4 defaults 0 2\n"))
+        .unwrap();
+    let (system, folder) = (team.root.to_str().unwrap(), team.path("host-3"));
+    let create = ["baseline", "create", system, "--name", "host-3", "--to", &folder];
+    done(&[&create[..], &["--sign-with", &team.key]].concat(), 0);
+    let Some(locked) = team.luks("var.img", "secret", 8) else { return };
+    std::fs::remove_dir_all(team.root.join("var")).unwrap();
+    let Some(root) = team.ext4("root.img", &team.root, 32) else { return };
+    let Some(disk) = team.disk("disk.img", &[&root, &locked]) else { return };
+    let compare = ["baseline", "compare", &disk, &folder, "--trust", &team.public, "--json"];
+    let all = lines(&done(&compare, 1));
+    // The mount point itself is gone from the root, because the test took it away; nothing below it is told.
+    let expected = ["GBV-0902 medium /var", "GBV-0901 medium /lost+found"];
+    let told = told(&all);
+    assert!(told.iter().all(|one| expected.contains(&one.as_str())), "{told:#?}");
+    let not_judged = &all[0]["coverage"]["not_judged"];
+    assert_eq!(not_judged["packages: on a volume that could not be reached"], 1, "{not_judged}");
+    assert!(all[0]["not_examined"][0].as_str().unwrap().contains("locked"));
+}

@@ -1,5 +1,6 @@
 //! Files out of packages: the bytes a vendor signed, for comparing with what stands on a system or for putting it back.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
@@ -67,10 +68,11 @@ impl Catalogue {
             let mut pass: BTreeMap<Vec<u8>, Item> = BTreeMap::new();
             let mut later = Vec::new();
             for (member, item) in wanted {
-                if pass.contains_key(&member) {
-                    later.push((member, item));
-                } else {
-                    pass.insert(member, item);
+                match pass.entry(member) {
+                    Entry::Occupied(taken) => later.push((taken.key().clone(), item)),
+                    Entry::Vacant(free) => {
+                        free.insert(item);
+                    }
                 }
             }
             file.rewind().map_err(Error::io(name))?;

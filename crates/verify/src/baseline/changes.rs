@@ -93,7 +93,7 @@ pub(super) fn compare(
         explained: Vec::new(),
         lines_left: MAX_LINES_IN_ALL,
     };
-    comparison.sections(ports);
+    comparison.sections(ports, options);
     comparison.files(&now.items, options);
     let Comparison { inventory, told, mut coverage, explained, .. } = comparison;
     let mut problems = inventory.problems.take();
@@ -111,12 +111,20 @@ impl Comparison<'_> {
         *count = count.saturating_add(1);
     }
 
-    fn sections(&mut self, ports: Option<&[String]>) {
+    fn sections(&mut self, ports: Option<&[String]>, options: &Options<'_>) {
         let now = facts::sections(&self.inventory, ports);
         let nothing = BTreeMap::new();
         for section in Section::ALL {
             // Its texts are compared with the files.
             if section == Section::Configuration {
+                continue;
+            }
+            // What nobody could reach is not gone.
+            if telling::is_unreached(&options.unreached, section.place()) {
+                self.not_judged(&format!(
+                    "{}: on a volume that could not be reached",
+                    section.word()
+                ));
                 continue;
             }
             let before = self.baseline.facts.sections.get(&section);

@@ -69,6 +69,18 @@ impl Section {
         Self::Configuration,
     ];
 
+    /// A place on the system that the list is taken from.
+    pub(super) fn place(self) -> &'static [u8] {
+        match self {
+            Self::Packages => b"/var/lib/dpkg/status",
+            Self::Accounts => b"/etc/passwd",
+            Self::Groups => b"/etc/group",
+            Self::Services => b"/etc/systemd/system/",
+            Self::Ports => b"/proc/net",
+            Self::Configuration => b"/etc/",
+        }
+    }
+
     /// As it stands in records.
     #[must_use]
     pub fn word(self) -> &'static str {
