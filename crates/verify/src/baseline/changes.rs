@@ -132,7 +132,7 @@ impl Comparison<'_> {
             match (before, after) {
                 (None, None) => {}
                 (None, Some(_)) => {
-                    self.not_judged(&format!("{}: not in the baseline", section.word()))
+                    self.not_judged(&format!("{}: not in the baseline", section.word()));
                 }
                 // What was there and cannot be found any more is all gone, but for ports: nobody looked.
                 (Some(_), None) if section == Section::Ports => {
