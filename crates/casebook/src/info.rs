@@ -68,6 +68,14 @@ impl CaseInfo {
         toml::to_string(self).map_err(|error| Error::Refused { reason: error.to_string() })
     }
 
+    /// Reads and checks `case.toml` of the case in `dir`.
+    ///
+    /// # Errors
+    /// When it is none that this version reads.
+    pub fn of(dir: &Path) -> Result<Self, Error> {
+        Ok(Self::read(dir)?.0)
+    }
+
     /// Reads and checks `case.toml`; gives its key and the SHA-256 of the file too.
     pub(crate) fn read(dir: &Path) -> Result<(Self, PublicKey, String), Error> {
         let not_a_case = |reason: String| Error::NotACase {

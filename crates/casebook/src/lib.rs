@@ -76,4 +76,6 @@ pub use members::{Copied, Progress, duplicate};
 pub use open_act::OpenAct;
 pub use status::{OpenMarker, Status, status};
 pub use time::Timestamp;
-pub use verify::{Place, Problem, Verification, VerifyOptions, verify};
+pub use verify::{
+    Place, Problem, Reader, Verification, VerifyOptions, verify, verify_reading,
+};

@@ -85,6 +85,15 @@ impl<'a> Parts<'a> {
         fits.then_some(Self { act, hash, signature, comment_signature })
     }
 
+    pub(crate) fn to_signed(self) -> SignedAct {
+        SignedAct {
+            act: self.act.to_owned(),
+            hash: self.hash.to_owned(),
+            signature: self.signature.to_owned(),
+            comment_signature: self.comment_signature.to_owned(),
+        }
+    }
+
     /// Whether both signatures hold.
     pub(crate) fn accepted_by(&self, checker: &Checker) -> bool {
         let Self { act, hash, signature, comment_signature } = *self;
@@ -143,12 +152,7 @@ impl SignedAct {
     fn whole(line: &[u8]) -> Option<Self> {
         let Some(parts) = Parts::of(line) else { return Self::parse(line).ok() };
         serde_json::from_str::<IgnoredAny>(parts.act).ok()?;
-        Some(Self {
-            act: parts.act.to_owned(),
-            hash: parts.hash.to_owned(),
-            signature: parts.signature.to_owned(),
-            comment_signature: parts.comment_signature.to_owned(),
-        })
+        Some(parts.to_signed())
     }
 
     /// The line without its line feed.

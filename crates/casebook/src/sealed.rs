@@ -8,7 +8,8 @@ pub const SEAL: &str = "case seal";
 pub const REOPEN: &str = "case open";
 
 /// Which act sealed the case after this one, given which sealed it before.
-pub(crate) fn after(sealed_by: Option<u64>, number: u64, verb: &str, done: bool) -> Option<u64> {
+#[must_use]
+pub fn after(sealed_by: Option<u64>, number: u64, verb: &str, done: bool) -> Option<u64> {
     match verb {
         SEAL if done => Some(number),
         REOPEN => None,

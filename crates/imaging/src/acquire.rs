@@ -38,13 +38,13 @@ pub struct Plan {
 }
 
 impl Default for Plan {
-    /// SHA-256, 8 buffers of 1 MiB, 32 MiB in all, one more try for a bad sector, every byte written, one worker.
+    /// SHA-256, 8 buffers of 1 MiB, 16 MiB in all, one more try for a bad sector, every byte written, one worker.
     fn default() -> Self {
         Self {
             algorithms: Algorithms::sha256(),
             chunk_bytes: 1 << 20,
             buffers: 8,
-            memory_bytes: 32 << 20,
+            memory_bytes: 16 << 20,
             retries: 1,
             skip_slow: None,
             layout: Layout::Plain,
@@ -148,6 +148,12 @@ impl ImageWriter for Plainly<'_> {
 }
 
 impl Plan {
+    /// As the default, for reading images whose parts are unpacked at the same time: longer chunks, no more memory.
+    #[must_use]
+    pub fn reading() -> Self {
+        Self { chunk_bytes: 4 << 20, buffers: 4, ..Self::default() }
+    }
+
     /// Whether copies can be continued from this place.
     pub(crate) fn is_checkpoint(&self, end_bytes: u64) -> bool {
         self.checkpoint_bytes.is_some_and(|every| every > 0 && end_bytes.is_multiple_of(every))

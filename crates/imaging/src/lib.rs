@@ -46,6 +46,7 @@ mod rescue;
 mod session;
 mod sink;
 mod source;
+mod spread;
 mod timed;
 mod verify;
 mod writer;
@@ -75,6 +76,7 @@ pub use rescue::LateChunk;
 pub use session::{CopyEnd, CopyResult, Open, Outcome, ReadBack, Session, Step, Work};
 pub use sink::{Layout, NullSink, Sink};
 pub use source::{FileSource, PartOf, ReadAt};
+pub use spread::Spread;
 pub use timed::TimedSource;
 pub use verify::{publish, verify_copy};
 pub use writer::{

@@ -1,5 +1,6 @@
 //! Reading copies back from their media: the only way to the proof that gives a copy its name.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
@@ -7,7 +8,7 @@ use hashing::Algorithms;
 
 use crate::acquire::acquire;
 use crate::partial::Verified;
-use crate::{Acquisition, Ending, Error, ImageFile, NullSink, Plan, Tick};
+use crate::{Acquisition, Ending, Error, ImageFile, NullSink, Plan, Spread, Tick};
 
 /// Reads a copy back through a reader of its format, past what memory holds of it, and compares the disk it holds with
 /// what was acquired: size and SHA-256.
@@ -27,8 +28,13 @@ pub fn verify_copy(
     }
     let source = copy.read_back().map_err(Error::io("reading back", &path))?;
     // One digest is proof enough; the others were computed of the same bytes.
-    let plan = Plan { algorithms: Algorithms::sha256(), retries: 0, ..Plan::default() };
-    let read = acquire(&*source, &mut NullSink, &plan, progress, cancel)?;
+    let plan = Plan { algorithms: Algorithms::sha256(), retries: 0, ..Plan::reading() };
+    // A plain copy is read in order, as its medium likes it best.
+    let spread = match copy.encoding() {
+        Some(_) => Spread::over_processors(&*source),
+        None => Spread::new(&*source, NonZeroUsize::MIN),
+    };
+    let read = acquire(&spread, &mut NullSink, &plan, progress, cancel)?;
     if read.ending != Ending::Complete || !read.bad.is_empty() {
         let offset_bytes = read.bad.iter().next().map_or(read.copied_bytes, |bad| bad.offset_bytes);
         return Err(Error::Unreadable { path, offset_bytes });

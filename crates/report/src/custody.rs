@@ -59,7 +59,7 @@ pub struct Custody {
 #[derive(Default)]
 pub(crate) struct CustodyActs {
     acts: Vec<Act>,
-    sealings: Vec<Sealing>,
+    sealing: Option<Sealing>,
     told: BTreeSet<u64>,
     left_out: u64,
 }
@@ -67,15 +67,15 @@ pub(crate) struct CustodyActs {
 impl CustodyActs {
     pub(crate) fn take(&mut self, view: &ActView) {
         let verb = view.str("verb");
-        if verb == sealed::SEAL {
-            self.sealings.push(Sealing {
-                act: view.line,
+        let done = view.get("outcome").get("result").and_then(Value::as_str) == Some("done");
+        let sealed_by = self.sealing.as_ref().map(|sealing| sealing.act);
+        let now = sealed::after(sealed_by, view.line, verb, done);
+        if now != sealed_by {
+            self.sealing = now.map(|act| Sealing {
+                act,
                 when: view.text("ended"),
                 who: view.text("who"),
             });
-            // Only the last can be the one that counts.
-            let surplus = self.sealings.len().saturating_sub(100);
-            self.sealings.drain(..surplus);
         }
         let says_who = matches!(verb, custody::HAND_OVER | contact::ADD);
         if !says_who && view.list("exhibits").is_empty() || view.size_bytes > ACT_BYTES_AT_MOST {
@@ -92,7 +92,7 @@ impl CustodyActs {
         self.acts.push(act);
     }
 
-    pub(crate) fn finish(self, sealed_by: Option<u64>) -> Custody {
+    pub(crate) fn finish(self) -> Custody {
         let book = contact::book(&self.acts);
         let calls = contact::tree(&book)
             .into_iter()
@@ -101,7 +101,7 @@ impl CustodyActs {
         Custody {
             chains: custody::chains(&self.acts),
             calls,
-            sealing: self.sealings.into_iter().find(|one| Some(one.act) == sealed_by),
+            sealing: self.sealing,
             bag_sha256: None,
             told: self.told,
             left_out: self.left_out,

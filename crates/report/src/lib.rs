@@ -36,6 +36,7 @@ mod moment;
 mod notice;
 mod people;
 mod plain;
+mod reading;
 mod scan;
 mod source;
 mod spans;

@@ -1,6 +1,6 @@
 //! The one value a report is made from, and how it is read from a case.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,16 @@ use casebook::{Verification, VerifyOptions};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::act::{ActList, ActReader, ActView, Acts, fields, shown};
-use crate::custody::{Custody, CustodyActs};
+use crate::act::{ActView, Acts, shown};
+use crate::custody::Custody;
 use crate::disks::Disks;
+use crate::reading::{Reading, side_by_side};
 use crate::scan::{Passed, scan};
 use crate::spans::{ClockSteps, Spans};
 use crate::timeline::Mark;
-use crate::{Coverage, DiskVerdict, Error, Findings, People, Text, Timeline, source};
+use crate::{Coverage, Error, Findings, People, Text, Timeline, source};
 
 const PROBLEMS_AT_MOST: usize = 500;
-const EXHIBITS_AT_MOST: usize = 2000;
-const FILES_AT_MOST: usize = 5000;
-const ACT_TIMES_AT_MOST: usize = 200_000;
 /// Arrays of a line of `triage.jsonl` that are read element by element.
 pub(crate) const LONG_ARRAYS: [(&str, &str); 2] = [("report", "findings"), ("report", "problems")];
 
@@ -145,62 +143,18 @@ impl Report {
     /// Only when there is no case or its list of acts cannot be opened. A case that does not hold gives a report.
     pub fn read(named: &Path, options: &VerifyOptions) -> Result<Self, Error> {
         let folder = source::case_folder(named);
-        // Verifying and reading take nothing from each other but the verdict, which is put in at the end.
-        let (verified, read) = if options.threads.get() == 1 {
-            (casebook::verify(&folder, options), Self::of(&folder, options))
-        } else {
-            std::thread::scope(|scope| {
-                let verifying = scope.spawn(|| casebook::verify(&folder, options));
-                let read = Self::of(&folder, options);
-                // A thread that died proves nothing: once more, here.
-                let again = |_| casebook::verify(&folder, options);
-                (verifying.join().unwrap_or_else(again), read)
-            })
+        let both = if options.threads.get() == 1 { None } else { side_by_side(&folder, options)? };
+        let (verified, mut report) = match both {
+            Some(both) => both,
+            None => {
+                let mut reading = Reading::new(&folder, options)?;
+                let verified =
+                    casebook::verify_reading(&folder, options, &mut |acts| reading.take(&acts))?;
+                (verified, reading.finish())
+            }
         };
-        let (verified, mut report) = (verified?, read?);
         report.judge(&verified);
         report.custody.bag_sha256 = source::bag_sha256(named, &folder);
-        Ok(report)
-    }
-
-    /// Everything but the verdict.
-    fn of(folder: &Path, options: &VerifyOptions) -> Result<Self, Error> {
-        let status = casebook::status(folder)?;
-        let mut report = Self::empty(folder, options, &status.info);
-        let (mut acts_begun, mut exhibits) = (Vec::new(), ExhibitList::default());
-        let (mut acts, mut custody) = (ActList::default(), CustodyActs::default());
-        let mut reader = ActReader::default();
-        for (line, signed) in (1_u64..).zip(casebook::acts(folder)?) {
-            let act = reader.view(line, &signed?);
-            report.take(&act);
-            custody.take(&act);
-            exhibits.take(&act, &mut report.finding_files);
-            if acts_begun.len() < ACT_TIMES_AT_MOST {
-                acts_begun.extend(act.moment("started"));
-            }
-            acts.take(act);
-        }
-        report.acts = acts.finish();
-        report.custody = custody.finish(status.sealed_by);
-        (report.exhibits, report.exhibit_files_left_out) = exhibits.finish();
-        for open in &status.open {
-            report.coverage.missed(0, &format!("an act has begun and not ended: {open:?}"));
-        }
-        for left in &status.set_aside {
-            report.coverage.missed(0, &format!("left by an interrupted session: {}", left.file));
-        }
-        if status.torn_bytes > 0 {
-            report
-                .coverage
-                .missed(0, &format!("the list of acts ends in {} torn bytes", status.torn_bytes));
-        }
-        report.disks.finish();
-        let mut marks = Vec::new();
-        report.read_findings(&mut marks);
-        report.coverage.take_disks(&report.disks);
-        report.findings.finish();
-        report.timeline = Timeline::new(&report.findings, &marks, &acts_begun);
-        report.limits = limits(&report);
         Ok(report)
     }
 
@@ -232,6 +186,16 @@ impl Report {
         for file in self.exhibits.iter_mut().flat_map(|exhibit| &mut exhibit.files) {
             file.does_not_hold = bad.contains(file.place.as_str());
         }
+        for name in &verified.open {
+            self.coverage.missed(0, &format!("an act has begun and not ended: {name}"));
+        }
+        for name in &verified.unnamed {
+            self.coverage.missed(0, &format!("left by an interrupted session: {name}"));
+        }
+        if verified.torn_bytes > 0 {
+            let text = format!("the list of acts ends in {} torn bytes", verified.torn_bytes);
+            self.coverage.missed(0, &text);
+        }
         if self.acts.total < verified.acts {
             let (read, all) = (self.acts.total, verified.acts);
             self.coverage.missed(
@@ -243,7 +207,7 @@ impl Report {
         }
     }
 
-    fn empty(folder: &Path, options: &VerifyOptions, info: &casebook::CaseInfo) -> Self {
+    pub(crate) fn empty(folder: &Path, options: &VerifyOptions, info: &casebook::CaseInfo) -> Self {
         Self {
             case: CaseFacts {
                 id: Text::new(&info.id),
@@ -283,7 +247,7 @@ impl Report {
         }
     }
 
-    fn take(&mut self, act: &ActView) {
+    pub(crate) fn take(&mut self, act: &ActView) {
         self.hosts.take(act, "host");
         self.clocks.take(act, "clock");
         self.clock_steps.take(act);
@@ -293,7 +257,7 @@ impl Report {
         self.coverage.take(act);
     }
 
-    fn read_findings(&mut self, marks: &mut Vec<Mark>) {
+    pub(crate) fn read_findings(&mut self, marks: &mut Vec<Mark>) {
         for (act, name) in self.finding_files.clone() {
             let file = match source::exhibit_file(&self.folder, &name) {
                 Ok(file) => file,
@@ -342,109 +306,4 @@ impl Report {
         let info = self.findings.count(crate::Severity::Info);
         self.findings.total > info
     }
-}
-
-/// Exhibits gathered from what acts say they wrote.
-#[derive(Default)]
-struct ExhibitList {
-    map: BTreeMap<String, Exhibit>,
-    files: usize,
-    left_out: u64,
-}
-
-impl ExhibitList {
-    fn take(&mut self, act: &ActView, finding_files: &mut Vec<(u64, String)>) {
-        // What was not finished then is told by the act that went on with it.
-        for exhibit in act.list("continued").iter().filter_map(Value::as_str) {
-            if let Some(exhibit) = self.map.get_mut(exhibit) {
-                let before = exhibit.files.len();
-                exhibit.files.retain(|file| !file.is_unfinished);
-                let gone = before.saturating_sub(exhibit.files.len());
-                self.files = self.files.saturating_sub(gone);
-            }
-        }
-        let name_of =
-            |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        // A copy that is no file of this case stands with the exhibit its act made.
-        let own = act
-            .list("outputs")
-            .iter()
-            .find_map(|item| name_of(item).strip_prefix("exhibits/").map(str::to_owned));
-        for item in act.list("outputs") {
-            let name = &*name_of(item);
-            let is_elsewhere = item.pointer("/facts/elsewhere").is_some_and(Value::is_object);
-            let Some(rest) =
-                name.strip_prefix("exhibits/").or_else(|| own.as_deref().filter(|_| is_elsewhere))
-            else {
-                continue;
-            };
-            if name.ends_with("/triage.jsonl") && finding_files.len() < EXHIBITS_AT_MOST {
-                finding_files.push((act.line, name.to_owned()));
-            }
-            let exhibit = rest.split('/').next().unwrap_or_default();
-            let full = self.files >= FILES_AT_MOST
-                || self.map.len() >= EXHIBITS_AT_MOST && !self.map.contains_key(exhibit);
-            if full {
-                self.left_out = self.left_out.saturating_add(1);
-                continue;
-            }
-            self.files = self.files.saturating_add(1);
-            let entry = self.map.entry(exhibit.to_owned()).or_default();
-            entry.name = Text::new(exhibit);
-            entry.files.push(ExhibitFile {
-                name: Text::new(name),
-                size_bytes: item.get("size_bytes").and_then(Value::as_u64),
-                digests: fields(item.get("digests").unwrap_or(&Value::Null)),
-                facts: fields(item.get("facts").unwrap_or(&Value::Null)),
-                act: act.line,
-                does_not_hold: false,
-                is_unfinished: item.pointer("/facts/unfinished") == Some(&Value::Bool(true)),
-                place: hashing::escape_name(name.as_bytes()),
-            });
-        }
-    }
-
-    fn finish(self) -> (Vec<Exhibit>, u64) {
-        (self.map.into_values().collect(), self.left_out)
-    }
-}
-
-fn limits(report: &Report) -> Vec<String> {
-    let mut limits = vec![
-        "Everything told of an examined machine (its name, its package database, its file times) is what its disk \
-         claims; an intruder with its highest rights could have written it."
-            .to_owned(),
-        "Finding nothing proves that the rules named above found nothing where they looked, and no more.".to_owned(),
-    ];
-    if !report.verdict.key_compared {
-        limits.push(
-            "The key was taken from the case itself. A case made anew as a whole under another key would verify too: \
-             compare the public key with the one written down when the case was created."
-                .to_owned(),
-        );
-    }
-    if !report.verdict.head_compared {
-        limits.push(
-            "The head was taken from the case itself. Acts cut off the end show only against a head written down \
-             earlier: compare it, or give it with --head."
-                .to_owned(),
-        );
-    }
-    let unknown =
-        report.clocks.list.iter().any(|span| span.field("offset_ms").is_none_or(Value::is_null));
-    if unknown {
-        limits.push(
-            "The error of at least one clock is not known: times of those acts are only as good as that machine's clock."
-                .to_owned(),
-        );
-    }
-    if report.disks.list.iter().any(|disk| disk.verdict == DiskVerdict::Unguarded) {
-        limits.push(
-            "Disks marked \"not guarded\" were not locked by the stick's broker; their counters tell what happened, \
-             nothing prevented it."
-                .to_owned(),
-        );
-    }
-    limits.push("Counters tell of writes the kernel made. Firmware and the disk's own controller are not counted.".to_owned());
-    limits
 }

@@ -57,18 +57,24 @@ struct Entry {
 }
 
 /// What one line holds, as far as that can be told from the line alone.
+#[derive(Default)]
 struct Checked {
     hash: Option<String>,
+    /// The line itself, where it is read and not only checked.
+    signed: Option<SignedAct>,
     act: Option<Entry>,
     faults: Vec<String>,
 }
 
+/// Takes acts in order, as they were checked. None comes after one that is not whole.
+pub type Reader<'a> = &'a mut dyn FnMut(Vec<SignedAct>);
+
 /// Reads the file of this name, which is the list or its copy.
 pub(super) fn check(
     (dir, name): (&Path, &str),
-    key: &PublicKey,
+    (key, threads): (&PublicKey, NonZeroUsize),
     case_hash: String,
-    threads: NonZeroUsize,
+    mut reading: Option<Reader<'_>>,
     recorded: &mut Recorded,
     result: &mut Verification,
 ) -> Result<(), Error> {
@@ -84,10 +90,19 @@ pub(super) fn check(
         if checker.is_none() && batch.lines.len() == BATCH_LINES {
             checker = Some(Checker::new(key));
         }
-        for checked in in_parallel(&batch.lines, (key, checker.as_ref()), threads) {
+        let mut whole = Vec::new();
+        let keep = if reading.is_some() { Keep::Line } else { Keep::Facts };
+        for mut checked in in_parallel(&batch.lines, (key, checker.as_ref()), (threads, keep)) {
             result.acts = result.acts.saturating_add(1);
+            if checked.hash.is_none() {
+                // Handed on is what stands before it, and then nothing.
+                hand_on(&mut reading, &mut whole);
+                reading = None;
+            }
+            whole.extend(checked.signed.take());
             take(checked, recorded, result);
         }
+        hand_on(&mut reading, &mut whole);
         offset_bytes = offset_bytes.saturating_add(batch.whole_bytes);
         match batch.end {
             LineEnd::Whole => {}
@@ -95,6 +110,7 @@ pub(super) fn check(
             LineEnd::TooLong => {
                 result.acts = result.acts.saturating_add(1);
                 result.problem(Place::Act(result.acts), "line is too long");
+                reading = None;
                 offset_bytes = offset_bytes.saturating_add(batch.end_bytes);
             }
             LineEnd::Torn => {
@@ -102,9 +118,18 @@ pub(super) fn check(
                 let reason =
                     format!("{bytes} bytes after byte {offset_bytes} are a torn, unfinished line");
                 result.interruption(Place::File(name.to_owned()), reason);
+                result.torn_bytes = result.torn_bytes.saturating_add(bytes);
                 return Ok(());
             }
         }
+    }
+}
+
+fn hand_on(reading: &mut Option<Reader<'_>>, whole: &mut Vec<SignedAct>) {
+    if let Some(reader) = reading
+        && !whole.is_empty()
+    {
+        reader(std::mem::take(whole));
     }
 }
 
@@ -140,40 +165,56 @@ impl Batch {
 /// The key, and the same made ready for many acts.
 type Keys<'a> = (&'a PublicKey, Option<&'a Checker>);
 
+/// What is kept of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// What verification follows up.
+    Facts,
+    /// All of it.
+    Line,
+}
+
 /// Each line checked by itself, in order.
-fn in_parallel(lines: &[Vec<u8>], keys: Keys<'_>, threads: NonZeroUsize) -> Vec<Checked> {
+fn in_parallel(
+    lines: &[Vec<u8>],
+    keys: Keys<'_>,
+    (threads, keep): (NonZeroUsize, Keep),
+) -> Vec<Checked> {
+    let line_alone = |line: &Vec<u8>| line_alone(line, keys, keep);
     let share = lines.len().div_ceil(threads.get()).max(1);
     if threads.get() == 1 || lines.len() < 2 {
-        return lines.iter().map(|line| line_alone(line, keys)).collect();
+        return lines.iter().map(line_alone).collect();
     }
     std::thread::scope(|scope| {
         let work: Vec<_> = lines
             .chunks(share)
             .map(|lines| {
-                let check = || lines.iter().map(|line| line_alone(line, keys)).collect::<Vec<_>>();
+                let check = move || lines.iter().map(line_alone).collect::<Vec<_>>();
                 (lines, scope.spawn(check))
             })
             .collect();
         work.into_iter()
             .flat_map(|(lines, thread)| {
                 // A thread that died is no proof of anything: its lines are done again here.
-                let again = |_| lines.iter().map(|line| line_alone(line, keys)).collect();
+                let again = |_| lines.iter().map(line_alone).collect();
                 thread.join().unwrap_or_else(again)
             })
             .collect()
     })
 }
 
-fn line_alone(line: &[u8], (key, checker): Keys<'_>) -> Checked {
+fn line_alone(line: &[u8], (key, checker): Keys<'_>, keep: Keep) -> Checked {
     if let Some(parts) = Parts::of(line)
         && checker.is_some_and(|checker| parts.accepted_by(checker))
         && let Ok(act) = serde_json::from_str::<Entry>(parts.act)
     {
-        return Checked { hash: Some(parts.hash.to_owned()), act: Some(act), faults: Vec::new() };
+        let signed = (keep == Keep::Line).then(|| parts.to_signed());
+        let hash = Some(parts.hash.to_owned());
+        return Checked { hash, signed, act: Some(act), faults: Vec::new() };
     }
     let signed = match SignedAct::parse(line) {
         Ok(signed) => signed,
-        Err(fault) => return Checked { hash: None, act: None, faults: vec![fault.into_reason()] },
+        Err(fault) => return Checked { faults: vec![fault.into_reason()], ..Checked::default() },
     };
     let mut faults = Vec::new();
     if let Err(reason) = signed.check(key) {
@@ -182,7 +223,8 @@ fn line_alone(line: &[u8], (key, checker): Keys<'_>) -> Checked {
     let act = serde_json::from_slice::<Entry>(signed.act_bytes());
     let told = |error| escape_name(format!("act is not readable: {error}").as_bytes());
     let act = act.map_err(|error| faults.push(told(error))).ok();
-    Checked { hash: Some(signed.hash().to_owned()), act, faults }
+    let hash = Some(signed.hash().to_owned());
+    Checked { hash, signed: (keep == Keep::Line).then_some(signed), act, faults }
 }
 
 fn take(checked: Checked, recorded: &mut Recorded, result: &mut Verification) {
@@ -254,7 +296,9 @@ mod tests {
     use serde_json::json;
 
     fn told(line: &[u8], keys: Keys<'_>) -> (Option<String>, Option<u64>, Vec<String>) {
-        let checked = line_alone(line, keys);
+        let checked = line_alone(line, keys, Keep::Line);
+        let signed = checked.signed.map(|signed| signed.to_line().into_bytes());
+        assert_eq!(signed, checked.hash.is_some().then(|| line.to_vec()));
         (checked.hash, checked.act.map(|act| act.number), checked.faults)
     }
 

@@ -35,6 +35,11 @@ pub(super) fn check(
     }
     let mut claims = Claims::new();
     for name in &left {
+        match recorded.set_aside.get(name) {
+            Some(_) => {}
+            None if name.starts_with(OPEN) => result.open.push(name.clone()),
+            None => result.unnamed.push(name.clone()),
+        }
         let mut reason = match recorded.set_aside.get(name) {
             Some((act, _)) => format!("left by an interrupted session and named in act {act}"),
             None if name.starts_with(OPEN) => "an act has begun and not ended".to_owned(),

@@ -13,6 +13,8 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
+pub use acts::Reader;
+
 use crate::journal::{Journal, Other};
 use crate::pair::{LIST, Pair};
 use crate::{CaseInfo, Error, Item, PublicKey, SetAside};
@@ -90,6 +92,12 @@ pub struct Verification {
     pub interruptions: Vec<Problem>,
     /// Files in the case's directory that are no part of it: nothing vouches for them.
     pub strangers: Vec<Problem>,
+    /// Markers of acts that have begun and not ended: their programs are at work, or died.
+    pub open: Vec<String>,
+    /// Files left by interrupted sessions that no act has named yet.
+    pub unnamed: Vec<String>,
+    /// Bytes of the list and its copy that are no whole act, as a power cut leaves them.
+    pub torn_bytes: u64,
 }
 
 impl Verification {
@@ -117,13 +125,36 @@ impl Verification {
 /// # Errors
 /// Only when there is no case there or its list cannot be read; all else is in the result.
 pub fn verify(dir: &Path, options: &VerifyOptions) -> Result<Verification, Error> {
+    check(dir, options, None)
+}
+
+/// As [`verify()`], and hands on the acts meanwhile, in order and some at a time: a long list is read
+/// and hashed once. An act is handed on also when its signature does not hold; none comes after the
+/// first that is not whole.
+///
+/// # Errors
+/// As [`verify()`].
+pub fn verify_reading(
+    dir: &Path,
+    options: &VerifyOptions,
+    reader: Reader<'_>,
+) -> Result<Verification, Error> {
+    check(dir, options, Some(reader))
+}
+
+fn check(
+    dir: &Path,
+    options: &VerifyOptions,
+    reader: Option<Reader<'_>>,
+) -> Result<Verification, Error> {
     let (_, key, case_hash) = CaseInfo::read(dir)?;
     let mut result = Verification { public_key: key.to_string(), ..Verification::default() };
     check_key(dir, &key, options, &mut result);
     let mut recorded = Recorded::default();
     let pair = twice(dir, &case_hash)?;
     let (name, _) = pair;
-    acts::check((dir, name), &key, case_hash, options.threads, &mut recorded, &mut result)?;
+    let keys = (&key, options.threads);
+    acts::check((dir, name), keys, case_hash, reader, &mut recorded, &mut result)?;
     tell_of_other(pair, &mut result);
     if options.expected_head.as_ref().is_some_and(|head| *head != result.head) {
         let reason = format!("the last act is {}, another was expected", result.head);
@@ -161,6 +192,7 @@ fn tell_of_other((name, journal): (&str, Option<Journal>), result: &mut Verifica
                 journal.acts
             );
             result.interruption(Place::File(other.to_owned()), reason);
+            result.torn_bytes = result.torn_bytes.saturating_add(rest_bytes.unwrap_or(0));
         }
         Other::Contradicts { number, reason } => result.problem(Place::Act(number), reason),
     }

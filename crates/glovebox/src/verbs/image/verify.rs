@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use evidence::container::{Counted, Opened, Recorded};
 use evidence::source::Source;
 use hashing::{Algorithm, Algorithms, Digests};
-use imaging::{Acquisition, Ending, NullSink, Plan, acquire};
+use imaging::{Acquisition, Ending, NullSink, Plan, Spread, acquire};
 use serde::Serialize;
 
 use super::in_case;
@@ -138,11 +138,12 @@ fn read(
             algorithms = algorithms.with(algorithm);
         }
     }
-    let plan = Plan { algorithms, retries: 0, ..Plan::default() };
+    let plan = Plan { algorithms, retries: 0, ..Plan::reading() };
     let mut meter = Meter::new("verifying", source.size_bytes());
     let reading = Reading(Arc::clone(source));
+    let spread = Spread::over_processors(&reading);
     let read =
-        acquire(&reading, &mut NullSink, &plan, &mut |tick| meter.at(tick.done_bytes), cancel);
+        acquire(&spread, &mut NullSink, &plan, &mut |tick| meter.at(tick.done_bytes), cancel);
     meter.end();
     let read = read?;
     match read.ending {
