@@ -76,6 +76,4 @@ pub use members::{Copied, Progress, duplicate};
 pub use open_act::OpenAct;
 pub use status::{OpenMarker, Status, status};
 pub use time::Timestamp;
-pub use verify::{
-    Place, Problem, Reader, Verification, VerifyOptions, verify, verify_reading,
-};
+pub use verify::{Place, Problem, Reader, Verification, VerifyOptions, verify, verify_reading};

@@ -71,11 +71,8 @@ impl CustodyActs {
         let sealed_by = self.sealing.as_ref().map(|sealing| sealing.act);
         let now = sealed::after(sealed_by, view.line, verb, done);
         if now != sealed_by {
-            self.sealing = now.map(|act| Sealing {
-                act,
-                when: view.text("ended"),
-                who: view.text("who"),
-            });
+            self.sealing =
+                now.map(|act| Sealing { act, when: view.text("ended"), who: view.text("who") });
         }
         let says_who = matches!(verb, custody::HAND_OVER | contact::ADD);
         if !says_who && view.list("exhibits").is_empty() || view.size_bytes > ACT_BYTES_AT_MOST {

@@ -52,6 +52,59 @@ fn an_untouched_case_holds() {
     assert_eq!(status.exhibits, ["001-first", "002-second"]);
 }
 
+/// What verification hands on is what reading the list gives, whatever became of the list.
+#[test]
+fn what_is_handed_on_is_what_reading_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = dir.path().join("case");
+    sample(&case);
+    let whole = lines(&case);
+    let changes: [&dyn Fn(&mut Vec<String>); 5] = [
+        &|_| {},
+        &|lines| lines.truncate(2),
+        &|lines| lines.swap(1, 2),
+        // No line any more, and a line whose act is another than was signed.
+        &|lines| lines[2].truncate(40),
+        &|lines| lines[1] = lines[1].replace("\"act\"", "\"akt\""),
+    ];
+    for change in changes {
+        let mut changed = whole.clone();
+        change(&mut changed);
+        set_lines(&case, &BOTH, &changed);
+        let read = casebook::read_acts(&case).unwrap();
+        for threads in [1, 3] {
+            let threads = std::num::NonZeroUsize::new(threads).unwrap();
+            let options = VerifyOptions { threads, ..VerifyOptions::default() };
+            let mut handed = Vec::new();
+            let found =
+                casebook::verify_reading(&case, &options, &mut |acts| handed.extend(acts)).unwrap();
+            assert_eq!(handed, read);
+            let alone = verify(&case, &options).unwrap();
+            assert_eq!((found.acts, &found.problems), (alone.acts, &alone.problems));
+        }
+    }
+}
+
+/// What is left open, torn or unnamed is told by verification as by a look at the case.
+#[test]
+fn leftovers_are_told_as_by_a_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = dir.path().join("case");
+    sample(&case);
+    let mut text = fs::read_to_string(case.join("acts.jsonl")).unwrap();
+    text.push_str("{\"act\":{\"num");
+    fs::write(case.join("acts.jsonl"), text).unwrap();
+    fs::write(case.join("acts.torn-1"), "{").unwrap();
+    fs::write(case.join("acts.open-1"), "{").unwrap();
+    let found = verify(&case, &VerifyOptions::default()).unwrap();
+    let status = casebook::status(&case).unwrap();
+    assert_eq!((found.torn_bytes, status.torn_bytes), (12, 12));
+    assert_eq!(found.unnamed, ["acts.torn-1"]);
+    assert_eq!(status.set_aside.len(), 1);
+    assert_eq!(found.open, ["acts.open-1"]);
+    assert_eq!(status.open.len(), 1);
+}
+
 /// Every byte of one line, flipped in one or two ways: none can change without the act being named.
 #[test]
 fn a_flip_of_any_byte_of_an_act_names_it() {
