@@ -39,14 +39,22 @@ const REMEMBERED_FIELDS: usize = 32;
 #[derive(Default)]
 pub(crate) struct ActReader {
     last: BTreeMap<String, (String, Rc<Value>)>,
+    /// The fields that are read; all of them if there are none.
+    wanted: &'static [&'static str],
 }
 
 impl ActReader {
+    /// Reads these fields and leaves the others alone.
+    pub(crate) fn only(wanted: &'static [&'static str]) -> Self {
+        Self { last: BTreeMap::new(), wanted }
+    }
+
     pub(crate) fn view(&mut self, line: u64, signed: &SignedAct) -> ActView {
         let values = serde_json::from_slice::<BTreeMap<String, &RawValue>>(signed.act_bytes());
         let values = values.ok().and_then(|fields| {
             fields
                 .into_iter()
+                .filter(|(name, _)| self.wanted.is_empty() || self.wanted.contains(&name.as_str()))
                 .map(|(name, raw)| self.value(&name, raw.get()).map(|value| (name, value)))
                 .collect()
         });
@@ -59,6 +67,8 @@ impl ActReader {
         if !REMEMBERED_BYTES.contains(&text.len()) {
             return parsed();
         }
+        // What the kernel counted is often the same after an act as before it.
+        let name = if name.starts_with("counters_") { "counters" } else { name };
         match self.last.get_mut(name) {
             Some((before, value)) if before == text => Some(Rc::clone(value)),
             Some((before, value)) => {

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::sync::mpsc::sync_channel;
 
+use casebook::{SignedAct, SignedActs};
 use serde_json::{Value, json};
 
 use crate::act::{ActReader, ActView, shown};
@@ -16,6 +18,12 @@ use crate::{Error, Exhibit, ExhibitFile, Moment, Report, Text};
 const NAMESPACE: [u8; 16] = [
     0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
 ];
+/// What is told of an act.
+const FIELDS: [&str; 8] =
+    ["verb", "outcome", "arguments", "started", "ended", "who", "tool", "inputs"];
+/// How many acts are handed on at once, and how many such batches wait.
+const ACTS_AT_ONCE: usize = 64;
+const WAITING_AT_MOST: usize = 4;
 /// Sources, people and programs given nodes of their own.
 const NODES_AT_MOST: usize = 10_000;
 
@@ -35,18 +43,41 @@ pub fn case_uco(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
             exhibits_of.entry(act).or_default().push(exhibit);
         }
     }
-    let mut reader = ActReader::default();
-    for (line, signed) in (1_u64..).zip(casebook::acts(&report.folder)?) {
-        let act = reader.view(line, &signed?);
+    let mut reader = ActReader::only(&FIELDS);
+    let mut line = 0_u64;
+    in_batches(casebook::acts(&report.folder)?, |signed| {
+        line = line.saturating_add(1);
+        let act = reader.view(line, &signed);
         let exhibits = exhibits_of.get(&line).map_or(&[][..], Vec::as_slice);
-        action(&mut graph, &act, exhibits, &mut seen)?;
-    }
+        Ok(action(&mut graph, &act, exhibits, &mut seen)?)
+    })?;
     for exhibit in &report.exhibits {
         provenance(&mut graph, exhibit)?;
     }
     seen.write(&mut graph)?;
     graph.end()?;
     Ok(())
+}
+
+/// Acts read and checked on another thread, some at a time.
+fn in_batches(
+    acts: SignedActs,
+    mut each: impl FnMut(SignedAct) -> Result<(), Error>,
+) -> Result<(), Error> {
+    std::thread::scope(|scope| {
+        let (send, receive) = sync_channel::<Result<Vec<SignedAct>, Error>>(WAITING_AT_MOST);
+        scope.spawn(move || {
+            let mut acts = acts.peekable();
+            while acts.peek().is_some() {
+                let batch = acts.by_ref().take(ACTS_AT_ONCE).collect::<Result<Vec<_>, _>>();
+                // Nobody is there any more when writing failed.
+                if send.send(batch.map_err(Error::from)).is_err() {
+                    return;
+                }
+            }
+        });
+        receive.iter().try_for_each(|batch| batch?.into_iter().try_for_each(&mut each))
+    })
 }
 
 struct Graph<'a, W> {
@@ -157,9 +188,26 @@ fn investigation<W: Write>(graph: &mut Graph<'_, W>, report: &Report) -> io::Res
 #[derive(Default)]
 struct Seen {
     nodes: BTreeMap<String, Value>,
+    /// By kind and name.
+    ids: BTreeMap<&'static str, BTreeMap<String, String>>,
+    /// Of the act that came last.
+    previous: Option<String>,
 }
 
 impl Seen {
+    /// The identifier of what many acts name.
+    fn id<W>(&mut self, graph: &Graph<'_, W>, kind: &'static str, name: &str) -> String {
+        if let Some(id) = self.ids.get(kind).and_then(|ids| ids.get(name)) {
+            return id.clone();
+        }
+        let id = id(graph.key, kind, name);
+        let ids = self.ids.entry(kind).or_default();
+        if ids.len() < NODES_AT_MOST {
+            ids.insert(name.to_owned(), id.clone());
+        }
+        id
+    }
+
     /// Remembers a node; `None` when there are too many, so that nothing refers to a node that is not there.
     fn add(&mut self, id: &str, node: impl FnOnce(&str) -> Value) -> Option<Value> {
         if !self.nodes.contains_key(id) {
@@ -188,7 +236,9 @@ fn action<W: Write>(
             node.insert(name.to_owned(), value);
         }
     };
-    put("@id", Some(graph.id("act", &act.line.to_string()).into()));
+    let id = graph.id("act", &act.line.to_string());
+    let previous = seen.previous.replace(id.clone());
+    put("@id", Some(id.into()));
     put("@type", Some("case-investigation:InvestigativeAction".into()));
     let verb = act.text("verb");
     put("uco-core:name", Some(if verb.is_empty() { "(no verb)".into() } else { json!(verb) }));
@@ -206,22 +256,18 @@ fn action<W: Write>(
     put("uco-core:description", Some(json!(Text::new(&description))));
     put("uco-action:startTime", time(act.str("started")));
     put("uco-action:endTime", time(act.str("ended")));
-    if act.line > 1 {
-        let previous = act.line.saturating_sub(1).to_string();
-        put("case-investigation:wasInformedBy", Some(reference(&graph.id("act", &previous))));
-    }
+    put("case-investigation:wasInformedBy", previous.map(|previous| reference(&previous)));
     let who = act.text("who");
-    put("uco-action:performer", seen.add(&graph.id("person", who.raw()), |id| person(id, &who)));
+    let id = seen.id(graph, "person", who.raw());
+    put("uco-action:performer", seen.add(&id, |id| person(id, &who)));
     let tool = act.get("tool");
-    put(
-        "uco-action:instrument",
-        seen.add(&graph.id("tool", shown(tool).raw()), |id| program(id, tool)),
-    );
+    let id = seen.id(graph, "tool", shown(tool).raw());
+    put("uco-action:instrument", seen.add(&id, |id| program(id, tool)));
     let mut objects: Vec<Value> = Vec::new();
     for item in act.list("inputs").iter().take(100) {
         let name = shown(item.get("name").unwrap_or(item));
         let serial = item.pointer("/facts/serial").and_then(Value::as_str).unwrap_or_default();
-        let id = graph.id("input", &format!("{}\0{serial}", name.raw()));
+        let id = seen.id(graph, "input", &format!("{}\0{serial}", name.raw()));
         let node = seen.add(&id, |id| input(id, &name, item, graph.key));
         // An act may state an input twice: as it was named, and with the digest it turned out to have.
         objects.extend(node.filter(|node| !objects.contains(node)));

@@ -70,6 +70,18 @@ impl Coverage {
         }
     }
 
+    /// Adds what another part of the case says, after what this holds.
+    pub(crate) fn append(&mut self, other: Self) {
+        let listed = u64::try_from(other.not_reached.len()).unwrap_or(u64::MAX);
+        for missed in other.not_reached {
+            self.missed_text(missed.act, missed.what);
+        }
+        let more = other.not_reached_in_all.saturating_sub(listed);
+        self.not_reached_in_all = self.not_reached_in_all.saturating_add(more);
+        other.examined.into_iter().for_each(|examined| self.add(examined));
+        self.examined_left_out = self.examined_left_out.saturating_add(other.examined_left_out);
+    }
+
     pub(crate) fn take(&mut self, act: &ActView) {
         let verb = act.str("verb");
         if !act.is_readable() {

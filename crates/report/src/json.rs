@@ -4,12 +4,13 @@
 //! nothing grows. Characters that could act on a terminal are written as `\uXXXX`, which means the same to a reader of JSON.
 
 use std::io::{self, BufReader, Write};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::examinations::LONG_ARRAYS;
 use crate::inert::JsonGate;
-use crate::model::LONG_ARRAYS;
 use crate::scan::{Passed, scan};
 use crate::words::{Statement, statements};
 use crate::{Error, Report, source};
@@ -18,6 +19,9 @@ use crate::{Error, Report, source};
 const VERSION: u32 = 1;
 /// Problems of one examination that are held until its findings have been written.
 const PROBLEM_BYTES_AT_MOST: usize = 4 << 20;
+/// How much is handed on at once, and how many such blocks wait.
+const BLOCK_BYTES: usize = 64 << 10;
+const WAITING_AT_MOST: usize = 8;
 
 #[derive(Serialize)]
 struct Head<'a> {
@@ -37,28 +41,61 @@ pub fn json(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
     // Its closing brace comes after the lists.
     text.pop();
     gate.write_all(&text)?;
-    gate.write_all(b",\n\"examinations\":[")?;
+    // Reading the lists again takes as long as writing them out.
+    std::thread::scope(|scope| {
+        let (send, receive) = sync_channel(WAITING_AT_MOST);
+        let reading = scope.spawn(|| lists(report, Blocks { block: Vec::new(), send }));
+        for block in receive {
+            gate.write_all(&block)?;
+        }
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    gate.flush()?;
+    Ok(())
+}
+
+/// What a thread writes, block by block for another one.
+struct Blocks {
+    block: Vec<u8>,
+    send: SyncSender<Vec<u8>>,
+}
+
+impl Write for Blocks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.block.extend_from_slice(bytes);
+        if self.block.len() >= BLOCK_BYTES {
+            self.flush()?;
+            self.block.reserve(BLOCK_BYTES);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let block = std::mem::take(&mut self.block);
+        self.send.send(block).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// Examinations and acts in full, to the end of the report.
+fn lists(report: &Report, mut out: Blocks) -> Result<(), Error> {
+    out.write_all(b",\n\"examinations\":[")?;
     let mut is_first = true;
     for (act, name) in &report.finding_files {
         if let Ok(file) = source::exhibit_file(&report.folder, name) {
-            examination(
-                &mut gate,
-                BufReader::with_capacity(1 << 18, file),
-                (*act, name),
-                &mut is_first,
-            )?;
+            let file = BufReader::with_capacity(1 << 18, file);
+            examination(&mut out, file, (*act, name), &mut is_first)?;
         }
     }
-    gate.write_all(b"],\n\"acts\":[")?;
+    out.write_all(b"],\n\"acts\":[")?;
     for (number, signed) in (1_u64..).zip(casebook::acts(&report.folder)?) {
         let signed = signed?;
         let comma = if number > 1 { ",\n" } else { "\n" };
-        write!(gate, "{comma}{{\"number\":{number},\"hash\":\"{}\",\"act\":", signed.hash())?;
-        gate.write_all(signed.act_bytes())?;
-        gate.write_all(b"}")?;
+        write!(out, "{comma}{{\"number\":{number},\"hash\":\"{}\",\"act\":", signed.hash())?;
+        out.write_all(signed.act_bytes())?;
+        out.write_all(b"}")?;
     }
-    gate.write_all(b"]}\n")?;
-    gate.flush()?;
+    out.write_all(b"]}\n")?;
+    out.flush()?;
     Ok(())
 }
 

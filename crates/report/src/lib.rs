@@ -27,6 +27,7 @@ mod coverage;
 mod custody;
 mod disks;
 mod error;
+mod examinations;
 mod findings;
 mod html;
 mod inert;

@@ -1,25 +1,20 @@
 //! The one value a report is made from, and how it is read from a case.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use casebook::{Verification, VerifyOptions};
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::act::{ActView, Acts, shown};
+use crate::act::{ActView, Acts};
 use crate::custody::Custody;
 use crate::disks::Disks;
+use crate::examinations::Examinations;
 use crate::reading::{Reading, side_by_side};
-use crate::scan::{Passed, scan};
 use crate::spans::{ClockSteps, Spans};
-use crate::timeline::Mark;
 use crate::{Coverage, Error, Findings, People, Text, Timeline, source};
 
 const PROBLEMS_AT_MOST: usize = 500;
-/// Arrays of a line of `triage.jsonl` that are read element by element.
-pub(crate) const LONG_ARRAYS: [(&str, &str); 2] = [("report", "findings"), ("report", "problems")];
 
 /// What `case.toml` says, and where the list of acts ends.
 #[derive(Debug, Clone, Serialize)]
@@ -150,7 +145,11 @@ impl Report {
                 let mut reading = Reading::new(&folder, options)?;
                 let verified =
                     casebook::verify_reading(&folder, options, &mut |acts| reading.take(&acts))?;
-                (verified, reading.finish())
+                let mut examinations = Examinations::default();
+                for (act, name) in reading.finding_files() {
+                    examinations.read(&folder, *act, name);
+                }
+                (verified, reading.finish(examinations))
             }
         };
         report.judge(&verified);
@@ -255,49 +254,6 @@ impl Report {
         self.disks.take(act);
         self.people.take(act);
         self.coverage.take(act);
-    }
-
-    pub(crate) fn read_findings(&mut self, marks: &mut Vec<Mark>) {
-        for (act, name) in self.finding_files.clone() {
-            let file = match source::exhibit_file(&self.folder, &name) {
-                Ok(file) => file,
-                Err(reason) => {
-                    self.coverage.missed(act, &format!("{name} was not read: {reason}"));
-                    continue;
-                }
-            };
-            let exhibit = Text::new(&name);
-            // The address of a system stands before its findings; it is known when its line ends.
-            let (mut before, mut problems) = (self.findings.total, 0_u64);
-            let (findings, coverage, host_names) =
-                (&mut self.findings, &mut self.coverage, &mut self.host_names);
-            let read = scan(BufReader::with_capacity(1 << 18, file), &LONG_ARRAYS, &mut |passed| {
-                match passed {
-                    Passed::Element(0, json) => findings.take(json, &exhibit, marks),
-                    Passed::Element(..) => problems = problems.saturating_add(1),
-                    Passed::Line(json) => {
-                        let line: Value = serde_json::from_slice(json).unwrap_or(Value::Null);
-                        let count = findings.total.saturating_sub(before);
-                        before = findings.total;
-                        let address = shown(line.get("address").unwrap_or(&Value::Null));
-                        findings.name_place(&exhibit, &address);
-                        host_names.extend(coverage.take_triage(act, &exhibit, &line, count));
-                    }
-                    Passed::Trouble(text) => coverage.missed(act, &format!("{name}: {text}")),
-                }
-                io::Result::Ok(())
-            });
-            if let Err(error) = read {
-                self.coverage.missed(act, &format!("{name} was not read to its end: {error}"));
-            }
-        }
-        if self.findings.unreadable > 0 {
-            let text = format!(
-                "{} entries are no findings this version can read",
-                self.findings.unreadable
-            );
-            self.coverage.missed(0, &text);
-        }
     }
 
     /// Whether there are findings that are more than facts for the inventory.

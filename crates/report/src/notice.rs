@@ -10,8 +10,8 @@ use std::io::{self, BufReader, Write};
 use serde_json::Value;
 
 use crate::act::ActReader;
+use crate::examinations::LONG_ARRAYS;
 use crate::inert::plain;
-use crate::model::LONG_ARRAYS;
 use crate::scan::{Passed, scan};
 use crate::words::{number, size_of};
 use crate::{Error, Moment, Report, source};

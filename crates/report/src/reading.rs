@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::act::{ActList, ActReader, ActView, fields};
 use crate::custody::CustodyActs;
+use crate::examinations::Examinations;
 use crate::model::{Exhibit, ExhibitFile};
 use crate::{DiskVerdict, Error, Moment, Report, Text, Timeline};
 
@@ -56,25 +57,31 @@ impl Reading {
         }
     }
 
-    /// Reads what the acts speak of.
-    pub(crate) fn finish(self) -> Report {
+    /// The files of findings that acts have named so far, with these acts.
+    pub(crate) fn finding_files(&self) -> &[(u64, String)] {
+        &self.report.finding_files
+    }
+
+    /// Puts all together.
+    pub(crate) fn finish(self, examinations: Examinations) -> Report {
         let mut report = self.report;
         report.acts = self.acts.finish();
         report.custody = self.custody.finish();
         (report.exhibits, report.exhibit_files_left_out) = self.exhibits.finish();
         report.disks.finish();
-        let mut marks = Vec::new();
-        report.read_findings(&mut marks);
+        let Examinations { findings, marks, coverage, host_names } = examinations.finish();
+        report.findings = findings;
+        report.host_names.extend(host_names);
+        report.coverage.append(coverage);
         report.coverage.take_disks(&report.disks);
-        report.findings.finish();
         report.timeline = Timeline::new(&report.findings, &marks, &self.begun);
         report.limits = limits(&report);
         report
     }
 }
 
-/// Verifies on other threads while this one reads what was verified. `None` if one of them died: that proves
-/// nothing, neither way.
+/// Verifies on other threads while this one reads what was verified, and another the findings it speaks of. `None` if
+/// one of them died: that proves nothing, neither way.
 pub(crate) fn side_by_side(
     folder: &Path,
     options: &VerifyOptions,
@@ -86,12 +93,25 @@ pub(crate) fn side_by_side(
             // A reader that is gone has died itself, and nobody waits for this any more.
             casebook::verify_reading(folder, options, &mut |acts| drop(send.send(acts)))
         });
-        receive.iter().for_each(|acts| reading.take(&acts));
-        let report = reading.finish();
-        match verifying.join() {
-            Ok(verified) => Ok(Some((verified?, report))),
-            Err(_) => Ok(None),
+        let (files, named) = mpsc::channel::<(u64, String)>();
+        let examining = scope.spawn(move || {
+            let mut examinations = Examinations::default();
+            named.iter().for_each(|(act, name)| examinations.read(folder, act, &name));
+            examinations
+        });
+        for acts in receive {
+            let known = reading.finding_files().len();
+            reading.take(&acts);
+            for file in reading.finding_files().iter().skip(known) {
+                // Where nobody reads them any more, the other end has died, and that is asked for below.
+                let _ = files.send(file.clone());
+            }
         }
+        drop(files);
+        let (Ok(examinations), Ok(verified)) = (examining.join(), verifying.join()) else {
+            return Ok(None);
+        };
+        Ok(Some((verified?, reading.finish(examinations))))
     })
 }
 
