@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) fresh_userland: bool,
     #[command(flatten)]
-    pub(crate) trust: trust::Args,
+    pub(crate) trust: trust::Trust,
 }
 
 impl Args {
@@ -51,7 +51,7 @@ impl Args {
             mirror: None,
             key: None,
             fresh_userland: false,
-            trust: trust::Args::default(),
+            trust: trust::Trust::default(),
         }
     }
 

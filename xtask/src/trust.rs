@@ -18,7 +18,7 @@ const FOLDER: &str = "/etc/glovebox/trust";
 
 /// Options of a build that say what the image believes.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub(crate) struct Args {
+pub(crate) struct Trust {
     /// Public key whose archives the image believes; may be repeated
     #[arg(long = "trust", value_name = "FILE")]
     keys: Vec<PathBuf>,
@@ -43,7 +43,7 @@ fn least(text: &str) -> Result<(String, u64)> {
     Ok((name.to_owned(), version.parse().context("its version is no number")?))
 }
 
-impl Args {
+impl Trust {
     /// Path and content of each file of the sealed root; none if the image trusts nobody.
     pub(crate) fn files(&self) -> Result<Vec<(String, Vec<u8>)>> {
         // Sorted and without comments, so that the image depends on the keys alone.
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn keys_and_policy_go_into_the_image_and_nothing_secret_does() {
         let folder = tempfile::tempdir().unwrap();
-        let mut all = Args::default();
+        let mut all = Trust::default();
         assert!(all.files().unwrap().is_empty());
         let mut lines = BTreeSet::new();
         for name in ["b", "a"] {
