@@ -59,7 +59,8 @@ fn what_is_handed_on_is_what_reading_gives() {
     let case = dir.path().join("case");
     sample(&case);
     let whole = lines(&case);
-    let changes: [&dyn Fn(&mut Vec<String>); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<String>);
+    let changes: [Change<'_>; 5] = [
         &|_| {},
         &|lines| lines.truncate(2),
         &|lines| lines.swap(1, 2),

@@ -3,7 +3,8 @@
 //! Needs root, loop devices and the file system in the kernel; where one is missing the test says "skipped".
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// A mounted image; unmounted when dropped.
 pub(crate) struct Mounted {
@@ -13,12 +14,24 @@ pub(crate) struct Mounted {
 /// Mounts `image` with `options` (`ro`, or `rw` and what the file system knows); `None`, said, when that is not possible.
 pub(crate) fn mount(image: &Path, kind: &str, options: &str) -> Option<Mounted> {
     let directory = tempfile::tempdir().unwrap();
-    let out = Command::new("mount")
-        .args(["-t", kind, "-o", &format!("loop,{options}")])
-        .arg(image)
-        .arg(directory.path())
-        .stdin(Stdio::null())
-        .output();
+    let once = || {
+        Command::new("mount")
+            .args(["-t", kind, "-o", &format!("loop,{options}")])
+            .arg(image)
+            .arg(directory.path())
+            .stdin(Stdio::null())
+            .output()
+    };
+    let mut out = once();
+    for _ in 0..5 {
+        // A loop device that another test has just given up is held for a moment longer.
+        let is_busy = |out: &Output| String::from_utf8_lossy(&out.stderr).contains("busy");
+        if !out.as_ref().is_ok_and(is_busy) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        out = once();
+    }
     match out {
         Ok(out) if out.status.success() => Some(Mounted { directory }),
         Ok(out) => {

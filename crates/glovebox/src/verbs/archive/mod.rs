@@ -27,7 +27,7 @@ enum What {
     Init(init::Args),
     /// Add packages of a Debian mirror, each checked up to a pinned key
     AddMirror(add_mirror::Args),
-    /// Add a vendor's file, such as an ISO, with its signed list of digests
+    /// Add a vendor's file, such as an ISO, with its signed digests
     AddMedia(media::Args),
     /// Keep an own master image with where it comes from
     AddMaster(media::MasterArgs),
