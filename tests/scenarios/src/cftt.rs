@@ -326,9 +326,11 @@ fn beyond(stage: &'static Stage, folder: &Path) -> Result<()> {
     stage.report(name, "untouched by counters, allocation and what was planted")
 }
 
-/// Blocks the sparse file occupies.
+/// Blocks the sparse file occupies, once what was planted in it has got its blocks.
 fn allocation(disk: &Disk) -> Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
+    let file = std::fs::File::open(&disk.file).doing("opening", &disk.file)?;
+    file.sync_all().doing("flushing", &disk.file)?;
     Ok(std::fs::metadata(&disk.file).doing("examining", &disk.file)?.blocks())
 }
 
