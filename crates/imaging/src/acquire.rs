@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -81,6 +82,17 @@ pub struct Acquisition {
     pub bad: Extents,
     /// How it ended.
     pub ending: Ending,
+}
+
+impl Acquisition {
+    /// Refuses the copy at `path` of an acquisition that did not reach the end of the source.
+    pub(crate) fn ensure_complete(&self, path: &Path) -> Result<(), Error> {
+        if self.ending == Ending::Complete {
+            return Ok(());
+        }
+        let (copied_bytes, size_bytes) = (self.copied_bytes, self.size_bytes);
+        Err(Error::Incomplete { path: path.to_path_buf(), copied_bytes, size_bytes })
+    }
 }
 
 /// Copies `source` to `sink` in one read, computing digests on the way.

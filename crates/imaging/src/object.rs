@@ -16,8 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    Acquisition, Checkpoint, Destination, Ending, Error, Flush, ImageWriter, Medium, Part, Tick,
-    Verified,
+    Acquisition, Checkpoint, Destination, Error, Flush, ImageWriter, Medium, Part, Tick, Verified,
 };
 
 /// Behind the key of an object that was read back and found whole stands one of this name that says so.
@@ -256,10 +255,8 @@ impl Destination for ObjectCopy {
         cancel: &AtomicBool,
     ) -> Result<Verified, Error> {
         let path = self.place();
-        let (total_bytes, copied_bytes) = (acquisition.size_bytes, acquisition.copied_bytes);
-        if acquisition.ending != Ending::Complete {
-            return Err(Error::Incomplete { path, copied_bytes, size_bytes: total_bytes });
-        }
+        acquisition.ensure_complete(&path)?;
+        let total_bytes = acquisition.size_bytes;
         let (client, object) = self.store();
         let failed = |error| failed(&self.name, error);
         let found = client.size_bytes(object).map_err(failed)?;

@@ -90,13 +90,7 @@ impl PartialFile {
         progress: &mut dyn FnMut(Tick),
         cancel: &AtomicBool,
     ) -> Result<Verified, Error> {
-        if acquisition.ending != Ending::Complete {
-            return Err(Error::Incomplete {
-                path: self.partial.clone(),
-                copied_bytes: acquisition.copied_bytes,
-                size_bytes: acquisition.size_bytes,
-            });
-        }
+        acquisition.ensure_complete(&self.partial)?;
         verify(&self.partial, acquisition.size_bytes, &acquisition.digests, progress, cancel)
     }
 

@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 use wire::{Dial, Hello, Limits, PairingCode, Sender, Start, TransferId};
 
 use crate::{
-    Acquisition, Checkpoint, Destination, Ending, Error, Flush, ImageWriter, Medium, Part, Tick,
-    Verified,
+    Acquisition, Checkpoint, Destination, Error, Flush, ImageWriter, Medium, Part, Tick, Verified,
 };
 
 /// The file at the receiver.
@@ -152,10 +151,8 @@ impl Destination for RemoteCopy {
         cancel: &AtomicBool,
     ) -> Result<Verified, Error> {
         let path = self.place();
-        let (size_bytes, copied_bytes) = (acquisition.size_bytes, acquisition.copied_bytes);
-        if acquisition.ending != Ending::Complete {
-            return Err(Error::Incomplete { path, copied_bytes, size_bytes });
-        }
+        acquisition.ensure_complete(&path)?;
+        let size_bytes = acquisition.size_bytes;
         let sent = self.sender.end(&mut |done_bytes| {
             progress(Tick { done_bytes, total_bytes: size_bytes, bad_bytes: 0 });
             if cancel.load(Ordering::Relaxed) {

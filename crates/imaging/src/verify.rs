@@ -22,10 +22,8 @@ pub fn verify_copy(
     cancel: &AtomicBool,
 ) -> Result<Verified, Error> {
     let path = first_path(copy);
-    let (size_bytes, copied_bytes) = (acquisition.size_bytes, acquisition.copied_bytes);
-    if acquisition.ending != Ending::Complete {
-        return Err(Error::Incomplete { path, copied_bytes, size_bytes });
-    }
+    acquisition.ensure_complete(&path)?;
+    let size_bytes = acquisition.size_bytes;
     let source = copy.read_back().map_err(Error::io("reading back", &path))?;
     // One digest is proof enough; the others were computed of the same bytes.
     let plan = Plan { algorithms: Algorithms::sha256(), retries: 0, ..Plan::reading() };
