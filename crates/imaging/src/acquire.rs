@@ -202,3 +202,26 @@ impl Plan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_acquisition_makes_a_copy() {
+        let mut acquisition = Acquisition {
+            size_bytes: 10,
+            sector_bytes: 1,
+            copied_bytes: 10,
+            digests: Digests::default(),
+            bad: Extents::default(),
+            ending: Ending::Complete,
+        };
+        assert!(acquisition.ensure_complete(Path::new("x")).is_ok());
+        for ending in [Ending::Cancelled, Ending::NoCopyLeft] {
+            acquisition.ending = ending;
+            let refused = acquisition.ensure_complete(Path::new("x"));
+            assert!(matches!(refused, Err(Error::Incomplete { copied_bytes: 10, .. })));
+        }
+    }
+}
