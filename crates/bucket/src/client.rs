@@ -1,22 +1,27 @@
 //! The requests: one method each, tried again while it may help.
 
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use ureq::Agent;
 
 use crate::object::encoded;
-use crate::sign::{Unsigned, sign};
-use crate::transport::{Answer, agent, send};
+use crate::sign::{Unsigned, hex, payload, sign};
+use crate::transport::{Answer, Carried, agent, send};
 use crate::{Access, Clock, Error, Object, answer};
 
 /// Pages of a list of parts: 10,000 parts come in ten.
 const PAGES_AT_MOST: usize = 20;
 /// Bytes read at once.
 const PIECE_BYTES: usize = 1 << 20;
+/// Bytes of a file digested at once.
+const HASHED_BYTES: usize = 128 << 10;
 
 /// How long a store that does not answer is asked again.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +41,13 @@ impl Default for Patience {
 
 /// A part that a store has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoredPart {
-    pub(crate) number: u64,
-    pub(crate) size_bytes: u64,
-    pub(crate) etag: String,
+pub struct StoredPart {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// What the store calls its content.
+    pub etag: String,
 }
 
 /// What follows an object's bytes as they are read.
@@ -61,7 +69,7 @@ struct Ask<'a> {
     object: &'a Object,
     query: &'a [(&'a str, &'a str)],
     headers: &'a [(&'a str, String)],
-    body: Option<&'a [u8]>,
+    body: Carried<'a>,
 }
 
 impl Client {
@@ -108,7 +116,7 @@ impl Client {
     /// When the store does not take it.
     pub fn put(&self, object: &Object, bytes: &[u8]) -> Result<(), Error> {
         let ask = Ask::of("writing a small object", "PUT", object);
-        self.call(&Ask { body: Some(bytes), ..ask }).map(drop)
+        self.call(&Ask { body: Carried::Bytes(bytes), ..ask }).map(drop)
     }
 
     /// Reads an object of `size_bytes` to its end; where the connection breaks it goes on with the rest.
@@ -116,15 +124,41 @@ impl Client {
     /// # Errors
     /// When the store does not give it, or another number of bytes; `Stopped` when `take` breaks off.
     pub fn read(&self, object: &Object, size_bytes: u64, take: Content<'_>) -> Result<(), Error> {
+        self.read_range((object, None), 0..size_bytes, take)
+    }
+
+    /// Reads a stretch of an object, in the same way.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_at(&self, object: &Object, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let length = range.end.saturating_sub(range.start);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        self.read_range((object, Some(range.end)), range, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Reads from `range.start` on; the store is asked to end before `asked_end` if there is one.
+    fn read_range(
+        &self,
+        (object, asked_end): (&Object, Option<u64>),
+        range: Range<u64>,
+        take: Content<'_>,
+    ) -> Result<(), Error> {
         let action = "reading the object back";
         let mut buffer = vec![0; PIECE_BYTES];
-        let (mut at_bytes, mut failures) = (0_u64, 0_u32);
-        while at_bytes < size_bytes {
-            let range = [("range", format!("bytes={at_bytes}-"))];
-            let headers = if at_bytes == 0 { &[][..] } else { &range };
+        let (mut at_bytes, mut failures) = (range.start, 0_u32);
+        while at_bytes < range.end {
+            let last = asked_end.map(|end| end.saturating_sub(1).to_string()).unwrap_or_default();
+            let header = [("range", format!("bytes={at_bytes}-{last}"))];
+            let is_whole = at_bytes == 0 && asked_end.is_none();
+            let headers = if is_whole { &[][..] } else { &header };
             let answer = self.call(&Ask { headers, ..Ask::of(action, "GET", object) })?;
             // Without this a store that knows no ranges would give the beginning once more.
-            if answer.status != if at_bytes == 0 { 200 } else { 206 } {
+            if answer.status != if is_whole { 200 } else { 206 } {
                 return Err(Error::BadAnswer { action, reason: "it is not the range asked for" });
             }
             let mut reader = answer.reader();
@@ -135,7 +169,7 @@ impl Client {
                         let piece = buffer.get(..length).unwrap_or(&[]);
                         at_bytes =
                             at_bytes.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-                        if at_bytes > size_bytes {
+                        if at_bytes > range.end {
                             let reason = "it has more bytes than were sent";
                             return Err(Error::BadAnswer { action, reason });
                         }
@@ -147,7 +181,7 @@ impl Client {
                     Err(error) => break error,
                 }
             };
-            if at_bytes < size_bytes {
+            if at_bytes < range.end {
                 failures = failures.saturating_add(1);
                 if failures >= self.patience.attempts {
                     let attempts = failures;
@@ -164,25 +198,25 @@ impl Client {
         let action = "beginning an upload";
         let ask = Ask::of(action, "POST", object);
         let query = [("uploads", "")];
-        let answer = self.call(&Ask { query: &query, body: Some(b""), ..ask })?;
+        let answer = self.call(&Ask { query: &query, body: Carried::Bytes(b""), ..ask })?;
         let text = answer.text().map_err(|source| unread(action, source))?;
         let id = answer::text(&text, "UploadId").filter(|id| is_word(id));
         id.ok_or(Error::BadAnswer { action, reason: "it does not name the upload" })
     }
 
-    /// Sends a part; gives what the store calls its content.
+    /// Sends a file as a part; gives what the store calls its content.
     pub(crate) fn put_part(
         &self,
         object: &Object,
         upload: &str,
         number: u64,
-        bytes: &[u8],
+        file: &Path,
     ) -> Result<String, Error> {
         let action = "sending a part";
         let number = number.to_string();
         let query = [("partNumber", number.as_str()), ("uploadId", upload)];
         let ask = Ask::of(action, "PUT", object);
-        let answer = self.call(&Ask { query: &query, body: Some(bytes), ..ask })?;
+        let answer = self.call(&Ask { query: &query, body: Carried::File(file), ..ask })?;
         let etag = answer.etag.filter(|etag| is_word(etag));
         etag.ok_or(Error::BadAnswer { action, reason: "it does not say what the part is" })
     }
@@ -236,7 +270,8 @@ impl Client {
         body.push_str("</CompleteMultipartUpload>");
         let ask = Ask::of(action, "POST", object);
         let query = [("uploadId", upload)];
-        let answer = self.call(&Ask { query: &query, body: Some(body.as_bytes()), ..ask })?;
+        let answer =
+            self.call(&Ask { query: &query, body: Carried::Bytes(body.as_bytes()), ..ask })?;
         let status = answer.status;
         let text = answer.text().map_err(|source| unread(action, source))?;
         // The status comes before the work is done: an error may stand below it ("CompleteMultipartUpload").
@@ -268,6 +303,15 @@ impl Client {
         query.sort();
         let query = query.join("&");
         let target = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
+        let payload = match ask.body {
+            Carried::Nothing => payload(&[]),
+            Carried::Bytes(bytes) => payload(bytes),
+            Carried::File(path) => file_payload(path).map_err(|source| Error::Unreachable {
+                action: ask.action,
+                attempts: 1,
+                source,
+            })?,
+        };
         let mut attempts = 0_u32;
         loop {
             attempts = attempts.saturating_add(1);
@@ -276,7 +320,7 @@ impl Client {
                 path: &path,
                 query: &query,
                 headers: ask.headers,
-                body: ask.body.unwrap_or(&[]),
+                payload: &payload,
             };
             let headers = sign(&self.access, &unsigned, (self.clock)());
             let way = (ask.method, target.as_str());
@@ -314,7 +358,20 @@ impl Client {
 
 impl<'a> Ask<'a> {
     fn of(action: &'static str, method: &'a str, object: &'a Object) -> Self {
-        Self { action, method, object, query: &[], headers: &[], body: None }
+        Self { action, method, object, query: &[], headers: &[], body: Carried::Nothing }
+    }
+}
+
+/// SHA-256 of a file, as it is signed.
+fn file_payload(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; HASHED_BYTES];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hasher.finalize())),
+            length => hasher.update(buffer.get(..length).unwrap_or(&[])),
+        }
     }
 }
 

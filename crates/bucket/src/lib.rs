@@ -30,8 +30,8 @@ mod transport;
 mod upload;
 
 pub use access::Access;
-pub use client::{Client, Content, Patience};
+pub use client::{Client, Content, Patience, StoredPart};
 pub use error::{Error, ErrorKind};
 pub use object::Object;
 pub use sign::Clock;
-pub use upload::{Upload, part_bytes};
+pub use upload::{PARTS_AT_MOST, Upload, part_bytes};

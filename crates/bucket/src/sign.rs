@@ -19,7 +19,13 @@ pub(crate) struct Unsigned<'a> {
     pub(crate) query: &'a str,
     /// Further headers to sign, in small letters.
     pub(crate) headers: &'a [(&'a str, String)],
-    pub(crate) body: &'a [u8],
+    /// SHA-256 of the body, in hexadecimal.
+    pub(crate) payload: &'a str,
+}
+
+/// SHA-256 of a body, as it is signed.
+pub(crate) fn payload(body: &[u8]) -> String {
+    hex(&Sha256::digest(body))
 }
 
 /// All headers of the signed request but those of the transport.
@@ -30,7 +36,7 @@ pub(crate) fn sign(
 ) -> Vec<(String, String)> {
     let date = timestamp(unix_seconds);
     let day = date.get(..8).unwrap_or_default();
-    let payload = hex(&Sha256::digest(request.body));
+    let payload = request.payload.to_owned();
     let mut headers: Vec<(String, String)> = vec![
         ("host".to_owned(), access.host.clone()),
         ("x-amz-content-sha256".to_owned(), payload.clone()),
@@ -75,7 +81,7 @@ fn mac(key: &[u8], text: &str) -> Vec<u8> {
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -155,7 +161,7 @@ mod tests {
                 "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
             ),
         ] {
-            let request = Unsigned { method: "GET", path, query, headers, body: b"" };
+            let request = Unsigned { method: "GET", path, query, headers, payload: &payload(b"") };
             let signed = sign(&access, &request, 1_369_353_600);
             let (_, found) = signed.last().unwrap();
             assert!(found.ends_with(&format!("Signature={expected}")), "{path}?{query}: {found}");

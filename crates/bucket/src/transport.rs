@@ -1,6 +1,8 @@
 //! HTTP/1.1 over TLS, by `ureq`: one request, one answer, nothing followed and nothing taken from the environment.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use hashing::escape_name;
@@ -21,6 +23,17 @@ pub(crate) struct Answer {
     body: Body,
     pub(crate) etag: Option<String>,
     pub(crate) length_bytes: Option<u64>,
+}
+
+/// What a request carries.
+#[derive(Clone, Copy)]
+pub(crate) enum Carried<'a> {
+    /// Nothing.
+    Nothing,
+    /// These bytes.
+    Bytes(&'a [u8]),
+    /// All of this file, which is never in memory as a whole.
+    File(&'a Path),
 }
 
 /// The way to a store; `roots` are certificates (PEM) to trust in place of those built in.
@@ -68,7 +81,7 @@ pub(crate) fn send(
     access: &Access,
     (method, target): (&str, &str),
     headers: &[(String, String)],
-    body: Option<&[u8]>,
+    body: Carried<'_>,
 ) -> io::Result<Answer> {
     let mut request = Request::builder().method(method).uri(format!("{}{target}", access.endpoint));
     for (name, value) in headers {
@@ -82,8 +95,12 @@ pub(crate) fn send(
         other => io::Error::other(other),
     };
     let response = match body {
-        Some(body) => agent.run(request.body(body).map_err(io::Error::other)?),
-        None => agent.run(request.body(()).map_err(io::Error::other)?),
+        Carried::Nothing => agent.run(request.body(()).map_err(io::Error::other)?),
+        Carried::Bytes(body) => agent.run(request.body(body).map_err(io::Error::other)?),
+        Carried::File(path) => {
+            let file = File::open(path)?;
+            agent.run(request.body(file).map_err(io::Error::other)?)
+        }
     };
     let response = response.map_err(failed)?;
     let header = |name: &str| {

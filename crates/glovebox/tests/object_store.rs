@@ -1,7 +1,8 @@
 //! `glovebox image --to s3://…`, run as a person runs it, against an object store that somebody else wrote.
 //!
 //! Vouched for by moto (the store; it checks every signature with botocore's code) and boto3 (the client that looks what
-//! is there). Without their interpreter (`GLOVEBOX_STORE_PYTHON`, set by `cargo xtask test`) the tests are skipped.
+//! is there). Without their interpreter (`GLOVEBOX_STORE_PYTHON`, set by `cargo xtask test`) the tests are skipped. The formats
+//! are judged by who judges them in files: what boto3 fetches goes to `ewfverify`, `zstd`, pyaff4 and a comparison.
 #![cfg(feature = "bucket")]
 
 use std::io::{BufRead, BufReader};
@@ -194,6 +195,207 @@ fn stopped_and_killed_it_goes_on_with_the_parts_that_are_there() {
     let inputs = bench.last_act()["inputs"].as_array().expect("inputs").clone();
     let from_byte = inputs.iter().find_map(|input| input["facts"]["from_byte"].as_u64());
     assert!(from_byte >= Some(128 << 20), "what was there was not sent again: {from_byte:?}");
+    let kept = std::fs::read_dir(&exhibit).expect("the exhibit").flatten();
+    let kept: Vec<_> = kept.map(|entry| entry.file_name()).collect();
+    assert!(kept.iter().all(|name| !name.to_string_lossy().starts_with("store-")), "{kept:?}");
+    bench.verify_case();
+}
+
+/// Whether a program of others is there; says so when it is not.
+fn tool(name: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {name}")]).output();
+    let is_there = found.is_ok_and(|out| out.status.success());
+    if !is_there {
+        println!("skipped: no {name}");
+    }
+    is_there
+}
+
+impl Bench {
+    /// What the store has: objects, and uploads that are not finished.
+    fn listed(&self) -> (Vec<String>, Vec<String>) {
+        let text = String::from_utf8(self.client(&["list"])).expect("text");
+        let of = |kind: &str| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(kind));
+            let names = lines.filter_map(|line| line.split(' ').next());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        (of("object "), of("upload "))
+    }
+
+    /// Fetches the objects of one exhibit into a folder.
+    fn fetched(&self, prefix: &str, folder: &str) -> PathBuf {
+        let folder = self.path(folder);
+        std::fs::create_dir(&folder).expect("a folder");
+        for key in self.listed().0 {
+            let Some(name) = key.strip_prefix(prefix) else { continue };
+            std::fs::write(folder.join(name), self.client(&["get", &key])).expect("written");
+        }
+        folder
+    }
+
+    /// Every format of the exhibit as others see it.
+    fn judge_fetched(&self, folder: &Path, names: &[&str]) {
+        let run = |program: &str, arguments: &[&str]| {
+            let out = Command::new(program).args(arguments).current_dir(folder).output();
+            let out = out.expect("starting");
+            assert!(out.status.success(), "{program} {arguments:?}: {}", said(&out));
+            out.stdout
+        };
+        let sha256 =
+            hashing::digest_bytes(&self.bytes, &hashing::Algorithms::sha256()).sha256_hex();
+        for name in names {
+            match *name {
+                "image.raw" => assert!(std::fs::read(folder.join(name)).expect("it") == self.bytes),
+                "image.001" => assert!(run("sh", &["-c", "cat image.0[0-9][0-9]"]) == self.bytes),
+                "image.E01" if tool("ewfverify") => {
+                    let said = run("ewfverify", &["-q", "-d", "sha256", "image.E01"]);
+                    let said = String::from_utf8_lossy(&said).into_owned();
+                    assert!(said.contains("SUCCESS") && said.contains(&sha256), "{said}");
+                }
+                "image.raw.zst" if tool("zstd") => {
+                    assert!(run("zstd", &["-dcq", "image.raw.zst"]) == self.bytes);
+                }
+                "image.aff4" => match std::env::var("GLOVEBOX_AFF4_PYTHON") {
+                    Ok(python) => {
+                        let judge = concat!(
+                            env!("CARGO_MANIFEST_DIR"),
+                            "/../../tests/fixtures/aff4_judge.py"
+                        );
+                        let said = run(&python, &[judge, "read", "image.aff4"]);
+                        let said = String::from_utf8_lossy(&said).into_owned();
+                        assert!(said.contains(&format!("sha256 {sha256}\n")), "{said}");
+                    }
+                    Err(_) => println!("skipped: GLOVEBOX_AFF4_PYTHON is not set"),
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// The same from the store itself, by ranges: the bytes, and what is recorded of them.
+    fn judge_stored(&self, to: &str, names: &[&str]) {
+        let keys = text(&self.path("keys"));
+        for name in names {
+            let place = format!("{to}/{name}");
+            let read = |verb: &str| {
+                let mut command = program();
+                command.args(["image", verb, &place, "--store-keys", &keys]);
+                command.output().expect("starting glovebox")
+            };
+            let out = read("cat");
+            assert!(out.status.success() && out.stdout == self.bytes, "{name}: {:?}", out.stderr);
+            for verb in ["verify", "info"] {
+                let out = read(verb);
+                assert_eq!(out.status.code(), Some(0), "{verb} {name}: {}", said(&out));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_format_goes_into_a_bucket_and_is_read_by_others() {
+    // Segments of more than one part; the last of them is short.
+    let Some(mut bench) = bench((37 << 20) + 512) else { return };
+    bench.bytes[5 << 20..9 << 20].fill(0);
+    bench.bytes[9 << 20..12 << 20].fill(b'x');
+    std::fs::write(bench.path("disk.img"), &bench.bytes).expect("a source");
+    let keys = text(&bench.path("keys"));
+    let to = "s3://cases/all";
+    for (formats, more, names) in [
+        ("raw,e01", &["--split", "18M"][..], &["image.001", "image.E01"][..]),
+        ("zst,aff4", &[], &["image.raw.zst", "image.aff4"]),
+    ] {
+        let options = [&["--store-keys", &keys, "--format", formats], more].concat();
+        let out = bench.image(to, &options).output().expect("starting glovebox");
+        assert_eq!(out.status.code(), Some(0), "{}", said(&out));
+        let record = Bench::imaged(&out);
+        assert_eq!(record["verified"], true, "{record}");
+        assert_eq!(record["copies"].as_array().map(Vec::len), Some(4), "{record}");
+        let exhibit = record["exhibit"].as_str().expect("its exhibit").to_owned();
+        let folder = bench.fetched(&format!("all/{exhibit}/"), &exhibit);
+        bench.judge_fetched(&folder, names);
+        bench.judge_stored(&format!("{to}/{exhibit}"), names);
+        for name in names {
+            let proof = std::fs::read(folder.join(format!("{name}.verified.json")));
+            let proof: Value = serde_json::from_slice(&proof.expect("a proof")).expect("JSON");
+            let objects = proof["objects"].as_array().expect("objects");
+            assert_eq!(objects.len() > 1, formats == "raw,e01", "{proof}");
+            for object in objects {
+                let key = object["key"].as_str().and_then(|key| key.rsplit('/').next());
+                let file = folder.join(key.expect("a key"));
+                let length = std::fs::metadata(file).expect("the object").len();
+                assert_eq!(object["size_bytes"].as_u64(), Some(length), "{proof}");
+            }
+        }
+        let kept = std::fs::read_dir(bench.path("c/exhibits").join(&exhibit)).expect("the exhibit");
+        let kept: Vec<_> = kept.flatten().map(|entry| entry.file_name()).collect();
+        assert!(kept.iter().all(|one| !one.to_string_lossy().starts_with("store-")), "{kept:?}");
+    }
+    assert_eq!(bench.listed().1, Vec::<String>::new());
+    // Out of the store into another format, and what is not there or changed there.
+    let converted = text(&bench.path("again"));
+    let from = format!("{to}/001-disk/image.E01");
+    let convert = ["image", "convert", &from, "--format", "raw", "--to", &converted];
+    let out = program().args(convert).args(["--store-keys", &keys]).output().expect("starting");
+    assert_eq!(out.status.code(), Some(0), "{}", said(&out));
+    assert!(std::fs::read(bench.path("again.raw")).expect("the image") == bench.bytes);
+    let verify = |name: &str| {
+        let place = format!("{to}/{name}");
+        let verify = ["image", "verify", &place, "--store-keys", &keys];
+        program().args(verify).output().expect("starting glovebox")
+    };
+    assert!(said(&verify("001-disk/none")).contains("no such object"));
+    bench.client(&["put", "all/001-disk/image.002"]);
+    assert_ne!(verify("001-disk/image.001").status.code(), Some(0));
+    bench.verify_case();
+}
+
+#[test]
+fn every_format_goes_on_after_kills() {
+    // More than one table and one bevy, and two checkpoints.
+    let Some(bench) = bench(136 << 20) else { return };
+    let keys = text(&bench.path("keys"));
+    let exhibit = bench.path("c/exhibits/001-disk");
+    let options = ["--store-keys", &keys, "--format", "e01,zst,aff4"];
+    let mut first = bench.image("s3://cases", &options);
+    let case = text(&bench.path("c"));
+    let resume = ["image", "resume", "1", "--case", &case, "--json", "--store-keys", &keys];
+    let mut child = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starting");
+    let (mut lines, mut kills) = (1, 0);
+    // Behind a checkpoint, in the midst of what follows it, and wherever it is after a while: making objects, reading back.
+    for (is_noted, then_millis) in [(true, 0), (true, 150), (false, 900), (false, 2500)] {
+        if is_noted {
+            lines = noted(&exhibit, lines);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(then_millis));
+        if child.try_wait().expect("its state").is_some() {
+            break;
+        }
+        child.kill().expect("killing");
+        let _ended = child.wait().expect("waiting");
+        kills += 1;
+        // Nothing looks finished that is not: whatever says that it was proved stands beside what it speaks of.
+        let objects = bench.listed().0;
+        for key in &objects {
+            let of = key.strip_suffix(".verified.json").unwrap_or(key);
+            assert!(objects.iter().any(|one| one == of), "{objects:?}");
+        }
+        let again = program().args(resume).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        child = again.expect("starting");
+    }
+    assert!(kills > 1, "it was too fast to be killed");
+    let ended = child.wait().expect("waiting");
+    if exhibit.join("image.journal").exists() {
+        let out = program().args(resume).output().expect("starting glovebox");
+        panic!("{ended:?}, then {}", said(&out));
+    }
+    let (objects, uploads) = bench.listed();
+    assert_eq!(objects.len(), 6, "{objects:?}");
+    assert_eq!(uploads, Vec::<String>::new());
+    let folder = bench.fetched("001-disk/", "fetched");
+    let names = ["image.E01", "image.raw.zst", "image.aff4"];
+    bench.judge_fetched(&folder, &names);
     let kept = std::fs::read_dir(&exhibit).expect("the exhibit").flatten();
     let kept: Vec<_> = kept.map(|entry| entry.file_name()).collect();
     assert!(kept.iter().all(|name| !name.to_string_lossy().starts_with("store-")), "{kept:?}");

@@ -249,7 +249,7 @@ impl ImageWriter for CloneDisk {
         if self.at_bytes < HEAD_BYTES {
             self.keep_head()?;
         }
-        let flush = Flush { files: vec![self.file.try_clone()?], folders: Vec::new() };
+        let flush = Flush { files: vec![self.file.try_clone()?], ..Flush::default() };
         let state = json!(State { at_bytes: self.at_bytes, head_sha256: sha256(&self.head) });
         Ok(Checkpoint { flush, state })
     }

@@ -357,10 +357,11 @@ pub(crate) fn keep(
         let Some(newest) = pending.iter().rposition(passed) else { continue };
         let Some(place) = take(&mut pending, newest) else { continue };
         let flushed = place.flush.iter().try_for_each(Flush::flush);
-        if is_live.contains(&true)
-            && let Err(error) = flushed.and_then(|()| journal.add(&place.line))
-        {
-            return Some(error);
+        if is_live.contains(&true) {
+            if let Err(error) = flushed.and_then(|()| journal.add(&place.line)) {
+                return Some(error);
+            }
+            place.flush.iter().for_each(Flush::let_go);
         }
         journal.noted_bytes = place.line.position_bytes;
     }

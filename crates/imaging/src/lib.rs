@@ -21,6 +21,7 @@
 
 mod acquire;
 mod buffer;
+mod carrier;
 mod clone;
 mod deflate;
 mod destination;
@@ -64,7 +65,7 @@ pub use hashing::PieceDigests as PieceDigest;
 pub use journal::{Journal, Reached};
 pub use map::map_text;
 #[cfg(feature = "bucket")]
-pub use object::{ObjectCopy, ObjectPlace};
+pub use object::{ObjectCopy, ObjectPlace, StoredObjects};
 pub use partial::{PartialFile, Verified, verify};
 pub use parts::Parts;
 pub use pieces::Pieces;

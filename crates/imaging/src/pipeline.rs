@@ -19,8 +19,8 @@ use crate::job::{Job, Owed};
 use crate::journal::{Journal, Mark, Note, keep};
 use crate::reader::{Ending, Reader};
 use crate::{
-    Acquisition, Encoding, Error, Extents, ImageWriter, Part, PieceDigest, Pieces, Plan, ReadAt,
-    Run, Tick,
+    Acquisition, Encoding, Error, Extents, Flush, ImageWriter, Part, PieceDigest, Pieces, Plan,
+    ReadAt, Run, Tick,
 };
 
 /// Where a pipeline begins: at the start of the source, or where an earlier one stood.
@@ -391,12 +391,14 @@ impl<W: ImageWriter> Imaged<W> {
         let acquisition = &self.acquisition;
         let is_complete = acquisition.ending == Ending::Complete;
         let mut states = Vec::new();
+        let mut flushes = Vec::new();
         for copy in &mut self.copies {
             if copy.failure.is_none() {
                 let sealed = if is_complete { copy.writer.complete(acquisition) } else { Ok(()) };
                 let flushed = sealed.and_then(|()| {
                     let checkpoint = copy.writer.checkpoint()?;
                     checkpoint.flush.flush()?;
+                    flushes.push(checkpoint.flush);
                     Ok(checkpoint.state)
                 });
                 match flushed {
@@ -413,6 +415,9 @@ impl<W: ImageWriter> Imaged<W> {
             && states.iter().any(Option::is_some)
         {
             self.journal_failure = journal.sealed(acquisition, mark, states).err();
+            if self.journal_failure.is_none() {
+                flushes.iter().for_each(Flush::let_go);
+            }
         }
     }
 }

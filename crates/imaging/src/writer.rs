@@ -76,6 +76,8 @@ pub struct Flush {
     pub files: Vec<File>,
     /// Folders in which files were made.
     pub folders: Vec<PathBuf>,
+    /// Files that nothing needs any more once the journal says that the copy has come so far.
+    pub obsolete: Vec<PathBuf>,
 }
 
 impl Flush {
@@ -91,6 +93,14 @@ impl Flush {
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
         }
         Ok(())
+    }
+
+    /// Removes what is obsolete; only after the journal has the line this belongs to.
+    pub(crate) fn let_go(&self) {
+        for path in &self.obsolete {
+            // One that stays is removed with the last of the copy, or listed by the case as left unfinished.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bucket::{Access, Client, Object, Patience};
+use bucket::{Access, Client, Patience};
 use imaging::{
     About, Compression, CopyEnd, Destination, Error, FileSource, Format, Medium, ObjectCopy,
     ObjectPlace, ReadBack, Request, Session, Work,
@@ -60,6 +60,7 @@ fn a_store_that_is_gone_harms_no_other_copy() {
         compression: Compression::Fast,
         about: About::default(),
     };
+    let remote = request.clone();
     let work = Work {
         requests: vec![request],
         medium,
@@ -74,9 +75,11 @@ fn a_store_that_is_gone_harms_no_other_copy() {
     };
     let aside = folder.path().join("store");
     let mut open = |_: &Value, medium: &Medium, state: Option<&Value>| -> Result<_, Error> {
-        let object = Object::new("cases", "disk/image.raw").expect("an object");
-        let place = ObjectPlace { object, aside: aside.clone() };
-        Ok(Box::new(ObjectCopy::open(gone(), place, medium, state)?) as Box<dyn Destination>)
+        let (bucket, prefix) = ("cases".to_owned(), "disk".to_owned());
+        let (request, aside) = (remote.clone(), aside.clone());
+        let place = ObjectPlace { bucket, prefix, request, aside };
+        let client = Arc::new(gone());
+        Ok(Box::new(ObjectCopy::open(client, place, medium, state)?) as Box<dyn Destination>)
     };
     let journal = folder.path().join("journal");
     let session = Session::begin_with(&journal, work, NonZeroUsize::MIN, &mut open).expect("begun");

@@ -116,16 +116,43 @@ pub struct Request {
     pub about: About,
 }
 
+/// Makes the first file of a copy, of this name.
+pub(crate) type Begin<'a> = &'a mut dyn FnMut(&str) -> Result<Parts, Error>;
+
+/// Opens the files of a copy again, of these names; so many bytes of the last one count.
+pub(crate) type Again<'a> = &'a mut dyn FnMut(Vec<String>, u64) -> Result<Parts, Error>;
+
 /// Begins a copy.
 ///
 /// # Errors
 /// When the format cannot hold the source, or the files cannot be made.
 pub fn create(request: &Request, medium: &Medium) -> Result<Box<dyn ImageFile>, Error> {
+    create_by(request, medium, &mut |name| Parts::create(&request.folder, name))
+}
+
+/// The same with files that somebody else makes.
+pub(crate) fn create_by(
+    request: &Request,
+    medium: &Medium,
+    begin: Begin<'_>,
+) -> Result<Box<dyn ImageFile>, Error> {
     match request.format {
-        Format::Raw => Ok(Box::new(raw::RawImage::create(request, medium)?)),
-        Format::E01 => Ok(Box::new(e01::E01Image::create(request, medium)?)),
-        Format::Aff4 => Ok(Box::new(aff4::Aff4Image::create(request, medium)?)),
-        Format::Zst => Ok(Box::new(zst::ZstImage::create(request, medium)?)),
+        Format::Raw => Ok(Box::new(raw::RawImage::create(request, medium, begin)?)),
+        Format::E01 => Ok(Box::new(e01::E01Image::create(request, medium, begin)?)),
+        Format::Aff4 => Ok(Box::new(aff4::Aff4Image::create(request, medium, begin)?)),
+        Format::Zst => Ok(Box::new(zst::ZstImage::create(request, medium, begin)?)),
+    }
+}
+
+/// A length that no file of a copy passes, in bytes.
+#[cfg(feature = "bucket")]
+pub(crate) fn most_bytes(request: &Request, medium: &Medium) -> u64 {
+    let disk = medium.size_bytes;
+    match request.format {
+        Format::Raw => request.split_bytes.map_or(disk, |split| split.min(disk)),
+        Format::E01 => e01::most_bytes(request),
+        // Chunks that do not shrink are stored; indexes and maps take less than what is added here.
+        Format::Aff4 | Format::Zst => disk.saturating_add(disk / 32).saturating_add(64 << 20),
     }
 }
 
@@ -138,11 +165,22 @@ pub fn reopen(
     medium: &Medium,
     state: &Value,
 ) -> Result<Box<dyn ImageFile>, Error> {
+    let again = &mut |names, at_bytes| Parts::reopen(&request.folder, names, at_bytes);
+    reopen_by(request, medium, state, again)
+}
+
+/// The same with files that somebody else opens.
+pub(crate) fn reopen_by(
+    request: &Request,
+    medium: &Medium,
+    state: &Value,
+    again: Again<'_>,
+) -> Result<Box<dyn ImageFile>, Error> {
     match request.format {
-        Format::Raw => Ok(Box::new(raw::RawImage::reopen(request, medium, state)?)),
-        Format::E01 => Ok(Box::new(e01::E01Image::reopen(request, medium, state)?)),
-        Format::Aff4 => Ok(Box::new(aff4::Aff4Image::reopen(request, medium, state)?)),
-        Format::Zst => Ok(Box::new(zst::ZstImage::reopen(request, medium, state)?)),
+        Format::Raw => Ok(Box::new(raw::RawImage::reopen(request, medium, state, again)?)),
+        Format::E01 => Ok(Box::new(e01::E01Image::reopen(request, medium, state, again)?)),
+        Format::Aff4 => Ok(Box::new(aff4::Aff4Image::reopen(request, medium, state, again)?)),
+        Format::Zst => Ok(Box::new(zst::ZstImage::reopen(request, medium, state, again)?)),
     }
 }
 

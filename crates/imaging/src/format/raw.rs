@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Medium, Request, parsed, shown};
+use super::{Again, Begin, Medium, Request, parsed, shown};
 use crate::{Acquisition, Checkpoint, Error, ImageFile, ImageWriter, Part, Parts, Patch, ReadAt};
 
 /// From `.1000` on, names no longer sort as the parts follow one another.
@@ -35,7 +35,11 @@ impl RawImage {
     ///
     /// # Errors
     /// When it would take too many parts, or the first file cannot be made.
-    pub fn create(request: &Request, medium: &Medium) -> Result<Self, Error> {
+    pub(crate) fn create(
+        request: &Request,
+        medium: &Medium,
+        begin: Begin<'_>,
+    ) -> Result<Self, Error> {
         if let Some(split_bytes) = request.split_bytes {
             let parts = medium.size_bytes.div_ceil(split_bytes.max(1));
             if split_bytes == 0 || parts > MAX_PARTS {
@@ -44,7 +48,7 @@ impl RawImage {
                 return Err(Error::Format { format: "split raw", reason });
             }
         }
-        let parts = Parts::create(&request.folder, &name(request, 1))?;
+        let parts = begin(&name(request, 1))?;
         Ok(Self::new(request, medium, parts))
     }
 
@@ -52,9 +56,14 @@ impl RawImage {
     ///
     /// # Errors
     /// When its files are not there or shorter than they were.
-    pub fn reopen(request: &Request, medium: &Medium, state: &Value) -> Result<Self, Error> {
+    pub(crate) fn reopen(
+        request: &Request,
+        medium: &Medium,
+        state: &Value,
+        again: Again<'_>,
+    ) -> Result<Self, Error> {
         let state: State = parsed(state, &request.folder)?;
-        let parts = Parts::reopen(&request.folder, state.names, state.at_bytes)?;
+        let parts = again(state.names, state.at_bytes)?;
         Ok(Self::new(request, medium, parts))
     }
 
@@ -99,7 +108,10 @@ impl ImageWriter for RawImage {
     }
 
     fn write(&mut self, part: Part<'_>) -> io::Result<()> {
-        let Some(split_bytes) = self.split_bytes else { return self.parts.append(part.bytes) };
+        let Some(split_bytes) = self.split_bytes else {
+            self.parts.append(part.bytes)?;
+            return self.parts.settle_all();
+        };
         let mut rest = part.bytes;
         while !rest.is_empty() {
             let mut room = split_bytes.saturating_sub(self.parts.position_bytes());
@@ -111,6 +123,7 @@ impl ImageWriter for RawImage {
             let now = usize::try_from(room).unwrap_or(usize::MAX).min(rest.len());
             let (bytes, later) = rest.split_at_checked(now).unwrap_or((rest, &[]));
             self.parts.append(bytes)?;
+            self.parts.settle_all()?;
             rest = later;
         }
         Ok(())
@@ -126,7 +139,7 @@ impl ImageWriter for RawImage {
     }
 
     fn complete(&mut self, _acquisition: &Acquisition) -> io::Result<()> {
-        self.parts.flush()
+        self.parts.finish()
     }
 }
 

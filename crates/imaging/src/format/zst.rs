@@ -6,15 +6,17 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use evidence::source::{FileSource, Source};
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::probe::looks_random;
-use super::{Compression, Medium, Request, parsed, shown};
+use super::{Again, Begin, Compression, Medium, Request, parsed, shown};
 use crate::sink::is_zero;
 use crate::{
     Acquisition, Checkpoint, Encode, Encoded, Encoding, Error, ImageFile, ImageWriter, Part, Parts,
@@ -36,6 +38,9 @@ pub struct ZstImage {
     compression: Compression,
     /// Packed length of each frame.
     frames: Vec<u32>,
+    /// Frames of which the lengths were noted.
+    noted: usize,
+    is_complete: bool,
     chunk_bytes: u64,
     size_bytes: u64,
     sector_bytes: u32,
@@ -46,6 +51,8 @@ struct State {
     names: Vec<String>,
     at_bytes: u64,
     frames: u64,
+    #[serde(default)]
+    is_complete: bool,
 }
 
 impl ZstImage {
@@ -53,13 +60,17 @@ impl ZstImage {
     ///
     /// # Errors
     /// When it would have too many frames, is to be split, or the file cannot be made.
-    pub fn create(request: &Request, medium: &Medium) -> Result<Self, Error> {
+    pub(crate) fn create(
+        request: &Request,
+        medium: &Medium,
+        begin: Begin<'_>,
+    ) -> Result<Self, Error> {
         let frames = medium.size_bytes.div_ceil(medium.chunk_bytes.max(1));
         if frames > MAX_FRAMES {
             let reason = format!("{frames} frames, and its table has {MAX_FRAMES}");
             return Err(Error::Format { format: "raw+zstd", reason });
         }
-        let parts = Parts::create(&request.folder, &format!("{}.raw.zst", request.stem))?;
+        let parts = begin(&format!("{}.raw.zst", request.stem))?;
         Ok(Self::new(request, medium, parts, Vec::new()))
     }
 
@@ -67,26 +78,42 @@ impl ZstImage {
     ///
     /// # Errors
     /// When the file is not there, or is not made of whole frames up to where it was.
-    pub fn reopen(request: &Request, medium: &Medium, state: &Value) -> Result<Self, Error> {
+    pub(crate) fn reopen(
+        request: &Request,
+        medium: &Medium,
+        state: &Value,
+        again: Again<'_>,
+    ) -> Result<Self, Error> {
         let state: State = parsed(state, &request.folder)?;
-        let parts = Parts::reopen(&request.folder, state.names, state.at_bytes)?;
+        let mut parts = again(state.names, state.at_bytes)?;
         let path = parts.paths().into_iter().next().unwrap_or_default();
-        let file = File::open(&path).map_err(Error::io("opening", &path))?;
-        let mut frames = Vec::new();
-        let mut at = 0u64;
         let wanted = state.frames.min(MAX_FRAMES);
-        while u64::try_from(frames.len()).unwrap_or(u64::MAX) < wanted {
-            let length = frame_bytes(&file, at).map_err(Error::io("reading", &path))?;
-            at = at.saturating_add(u64::from(length));
-            frames.push(length);
-        }
-        Ok(Self::new(request, medium, parts, frames))
+        let frames = match parts.notes() {
+            // Behind the frames lies the table: there is nothing to add, only to read back.
+            _ if state.is_complete => Vec::new(),
+            None => frames_of(&path, wanted)?,
+            Some(notes) => {
+                let frames: Vec<Vec<u32>> =
+                    notes.into_iter().map(|note| parsed(&note, &path)).collect::<Result<_, _>>()?;
+                let frames = frames.concat();
+                if u64::try_from(frames.len()).ok() != Some(wanted) {
+                    let reason = "the lengths of its frames were not all noted";
+                    return Err(Error::Journal { path, reason });
+                }
+                frames
+            }
+        };
+        let mut image = Self::new(request, medium, parts, frames);
+        image.is_complete = state.is_complete;
+        Ok(image)
     }
 
     fn new(request: &Request, medium: &Medium, parts: Parts, frames: Vec<u32>) -> Self {
         Self {
             parts,
             compression: request.compression,
+            noted: frames.len(),
+            is_complete: false,
             frames,
             chunk_bytes: medium.chunk_bytes,
             size_bytes: medium.size_bytes,
@@ -129,15 +156,19 @@ impl ImageWriter for ZstImage {
         let encoded = part.encoded.ok_or_else(|| io::Error::other("the chunk was not encoded"))?;
         self.parts.append(&encoded.bytes)?;
         self.frames.push(u32::try_from(encoded.bytes.len()).map_err(io::Error::other)?);
-        Ok(())
+        self.parts.settle_all()
     }
 
     fn checkpoint(&mut self) -> io::Result<Checkpoint> {
+        let new = self.frames.get(self.noted..).unwrap_or_default();
+        self.parts.note(|| json!(new))?;
+        self.noted = self.frames.len();
         let flush = self.parts.to_flush()?;
         let state = json!(State {
             names: self.parts.names().to_vec(),
             at_bytes: self.parts.position_bytes(),
             frames: u64::try_from(self.frames.len()).unwrap_or(u64::MAX),
+            is_complete: self.is_complete,
         });
         Ok(Checkpoint { flush, state })
     }
@@ -145,14 +176,15 @@ impl ImageWriter for ZstImage {
     fn complete(&mut self, _acquisition: &Acquisition) -> io::Result<()> {
         let table = self.table()?;
         self.parts.append(&table)?;
-        self.parts.flush()
+        self.is_complete = true;
+        self.parts.finish()
     }
 }
 
 impl ImageFile for ZstImage {
     fn read_back(&self) -> io::Result<Box<dyn ReadAt>> {
         let name = self.parts.names().first().cloned().unwrap_or_default();
-        Ok(Box::new(ZstSource::open(self.parts.open(&name)?, self.sector_bytes)?))
+        Ok(Box::new(ZstSource::of(self.parts.source(&name)?, self.sector_bytes)?))
     }
 
     fn parts(&self) -> &Parts {
@@ -209,6 +241,19 @@ fn corrupt(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
 }
 
+/// The lengths of so many frames from the beginning of a file, by their own headers.
+fn frames_of(path: &Path, wanted: u64) -> Result<Vec<u32>, Error> {
+    let file = File::open(path).map_err(Error::io("opening", path))?;
+    let mut frames = Vec::new();
+    let mut at = 0_u64;
+    while u64::try_from(frames.len()).unwrap_or(u64::MAX) < wanted {
+        let length = frame_bytes(&file, at).map_err(Error::io("reading", path))?;
+        at = at.saturating_add(u64::from(length));
+        frames.push(length);
+    }
+    Ok(frames)
+}
+
 /// Length of the frame at an offset, by its own headers (RFC 8878, section 3.1.1); nothing is unpacked.
 fn frame_bytes(file: &File, start: u64) -> io::Result<u32> {
     let mut head = [0; 5];
@@ -251,7 +296,7 @@ fn frame_bytes(file: &File, start: u64) -> io::Result<u32> {
 
 /// A disk in a file of this form, unpacked frame by frame.
 pub struct ZstSource {
-    file: File,
+    file: Arc<dyn Source>,
     /// Where each frame begins, and where the last one ends.
     starts: Vec<u64>,
     content_bytes: u64,
@@ -267,10 +312,15 @@ impl ZstSource {
     /// # Errors
     /// When it has none, or one whose frames do not fill the file or are not of equal content.
     pub fn open(file: File, sector_bytes: u32) -> io::Result<Self> {
-        let length = file.metadata()?.len();
+        let file = FileSource::new(file, 512).map_err(io::Error::other)?;
+        Self::of(Arc::new(file), sector_bytes)
+    }
+
+    fn of(file: Arc<dyn Source>, sector_bytes: u32) -> io::Result<Self> {
+        let length = file.size_bytes();
         let mut footer = [0; 9];
         let footer_at = length.checked_sub(FOOTER_BYTES).ok_or_else(|| corrupt("too short"))?;
-        file.read_exact_at(&mut footer, footer_at)?;
+        fill(&*file, &mut footer, footer_at)?;
         let [a, b, c, d, flags, magic @ ..] = footer;
         if magic != TABLE_MAGIC {
             return Err(corrupt("no seek table at the end"));
@@ -285,7 +335,7 @@ impl ZstSource {
         for index in 0..frames {
             let mut entry = [0; 8];
             let entry_at = table_at.saturating_add(index.saturating_mul(entry_bytes));
-            file.read_exact_at(&mut entry, entry_at)?;
+            fill(&*file, &mut entry, entry_at)?;
             let [a, b, c, d, e, f, g, h] = entry;
             at = at.saturating_add(u64::from(u32::from_le_bytes([a, b, c, d])));
             let content = u64::from(u32::from_le_bytes([e, f, g, h]));
@@ -322,7 +372,7 @@ impl ZstSource {
             return Err(corrupt(format!("frame {index} has {length} bytes")));
         }
         let mut packed = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.file.read_exact_at(&mut packed, *start)?;
+        fill(&*self.file, &mut packed, *start)?;
         let decoder = StreamingDecoder::new(packed.as_slice())
             .map_err(|error| corrupt(format!("frame {index}: {error}")))?;
         let disk_at = self.content_bytes.saturating_mul(u64::try_from(index).unwrap_or(u64::MAX));
@@ -336,6 +386,10 @@ impl ZstSource {
         *last = Some((index, Arc::clone(&content)));
         Ok(content)
     }
+}
+
+fn fill(file: &dyn Source, buffer: &mut [u8], at: u64) -> io::Result<()> {
+    file.fill(at, buffer).map_err(io::Error::other)
 }
 
 impl ReadAt for ZstSource {

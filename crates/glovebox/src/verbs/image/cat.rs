@@ -6,6 +6,7 @@ use std::sync::Arc;
 use evidence::source::Window;
 use imaging::{Ending, Plan, Sink, acquire};
 
+use super::store::Keys;
 use super::stored::{self, Reading};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,9 +18,11 @@ use crate::output::say;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The image, or its first file
+    /// The image, or its first file; s3://BUCKET/KEY too
     #[arg(value_name = "FILE")]
     file: String,
+    #[command(flatten)]
+    keys: Keys,
     /// Begin at this byte
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     offset: u64,
@@ -55,7 +58,7 @@ impl Args {
             return Err(Failure::new("a disk on a terminal is of no use and could steer it")
                 .hint(format!("glovebox image cat {} | hexdump -C | less", self.file)));
         }
-        let opened = stored::open(&self.file)?;
+        let opened = stored::open(&self.file, &self.keys)?;
         let size_bytes = opened.source.size_bytes();
         if self.offset > size_bytes {
             let text = format!("the disk has {size_bytes} bytes, none at {}", self.offset);

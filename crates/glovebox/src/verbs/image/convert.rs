@@ -11,6 +11,7 @@ use imaging::{About, Acquisition, Compression, Ending, Medium, Plan, ReadAt, Req
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::store::Keys;
 use super::stored::{self, Reading};
 use super::verify::{self, Checked, Verdict};
 use crate::exit::Exit;
@@ -28,9 +29,11 @@ use crate::session::Chosen;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The image, or its first file
+    /// The image, or its first file; s3://BUCKET/KEY too
     #[arg(value_name = "FILE")]
     file: String,
+    #[command(flatten)]
+    keys: Keys,
     /// The format of the new image
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Into,
@@ -74,7 +77,7 @@ impl Args {
     }
 
     fn convert(&self, act: &Recording) -> Result<Exit, Failure> {
-        let opened = stored::open(&self.file)?;
+        let opened = stored::open(&self.file, &self.keys)?;
         // An act has its own answer to Ctrl-C: it ends, and so does the program.
         let cancel = if act.is_on() { Arc::default() } else { stored::cancelled()? };
         act.if_stopped(|act| {
@@ -283,6 +286,9 @@ fn write(source: &Reading, request: &Request, cancel: &AtomicBool) -> Result<Mad
 
 /// The path from the root, escaped: what was typed means nothing in another folder.
 fn name_in_act(path: &Path) -> String {
+    if path.starts_with(super::store::STORE) {
+        return escape_name(path.as_os_str().as_encoded_bytes());
+    }
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     escape_name(whole.as_os_str().as_encoded_bytes())
 }

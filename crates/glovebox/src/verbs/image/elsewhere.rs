@@ -11,7 +11,9 @@ use std::sync::atomic::AtomicBool;
 use casebook::Case;
 use guard::{Disk, DiskName, Guard, Unlock};
 use hashing::escape_name;
-use imaging::{CloneDisk, CloneTarget, Destination, Error, Medium, Remote, RemoteCopy, Rest};
+use imaging::{
+    CloneDisk, CloneTarget, Destination, Error, Medium, Remote, RemoteCopy, Request, Rest,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wire::{Dial, Limits, PairingCode};
@@ -58,7 +60,7 @@ pub(super) struct Codes {
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Other {
     Receiver(Remote),
-    Store { bucket: String, key: String },
+    Store { bucket: String, prefix: String, request: Box<Request> },
     Disk { permit: Unlock, rest: Rest },
 }
 
@@ -90,7 +92,7 @@ impl Places {
     }
 }
 
-/// The other copies of an imaging, as its journal keeps them.
+/// The other copies of an imaging, as its journal keeps them; a store gets each of `requests`.
 ///
 /// # Errors
 /// If the kernel gives no randomness, or a word names no place in an object store.
@@ -100,6 +102,7 @@ pub(super) fn wanted(
     source: &Subject,
     case: &Case,
     (label, exhibit): (&str, &str),
+    requests: &[Request],
 ) -> Result<Vec<Value>, Failure> {
     let mut others = Vec::new();
     for address in &places.receivers {
@@ -115,8 +118,11 @@ pub(super) fn wanted(
         others.push(serde_json::to_value(Other::Receiver(Remote::new(address, what)?))?);
     }
     for word in &places.stores {
-        let (bucket, key) = store::object(word, exhibit)?;
-        others.push(serde_json::to_value(Other::Store { bucket, key })?);
+        for request in requests {
+            let (bucket, prefix) = store::below(word, exhibit)?;
+            let request = Box::new(request.clone());
+            others.push(serde_json::to_value(Other::Store { bucket, prefix, request })?);
+        }
     }
     if let (Some(disk), Some(model), Some(serial)) =
         (&to_disk.to_disk, &to_disk.to_model, &to_disk.to_serial)
@@ -206,10 +212,12 @@ impl<'a> Doors<'a> {
                 let limits = Limits::default();
                 Ok(Box::new(RemoteCopy::open_by(way, remote, code, medium, state, limits)?))
             }
-            Other::Store { bucket, key } => {
-                let place = (bucket.as_str(), key.as_str());
-                let name = format!("{}{bucket}/{key}", store::STORE);
-                store::open(place, &self.keys, &self.folder, (medium, state), &self.stop)
+            Other::Store { bucket, prefix, mut request } => {
+                let place = (bucket.as_str(), prefix.as_str());
+                let name = format!("{}{bucket}/{prefix}", store::STORE);
+                // The case may have another path by now.
+                request.folder.clone_from(&self.folder);
+                store::open(place, &self.keys, &request, (medium, state), &self.stop)
                     .map_err(|failure| refused(&name, &failure))
             }
             Other::Disk { permit, rest } => {

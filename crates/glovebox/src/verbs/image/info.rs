@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::store::Keys;
 use super::stored;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -10,9 +11,11 @@ use crate::output::{Format, size};
 /// Show what an image says about itself
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The image, or its first file
+    /// The image, or its first file; s3://BUCKET/KEY too
     #[arg(value_name = "FILE")]
     file: String,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     answer: Format,
 }
@@ -35,7 +38,7 @@ impl Args {
     /// # Errors
     /// If the image cannot be opened.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let opened = stored::open(&self.file)?;
+        let opened = stored::open(&self.file, &self.keys)?;
         let info = Info {
             file: &self.file,
             format: stored::format_name(&opened),

@@ -128,8 +128,9 @@ fn copy_outputs(
     let acquisition = &imaged.acquisition;
     let format = work.requests.get(copy.request).map(|request| request.format);
     let is_whole = matches!(copy.end, CopyEnd::Verified | CopyEnd::Unverified);
+    let format_elsewhere = copy.facts.get("format").cloned();
     let facts = json!({
-        "format": format,
+        "format": format_elsewhere.unwrap_or_else(|| json!(format)),
         "source_size_bytes": acquisition.size_bytes,
         "copied_bytes": copy.written_bytes,
         "sector_bytes": acquisition.sector_bytes,
@@ -143,8 +144,9 @@ fn copy_outputs(
     if !copy.facts.is_null() {
         // No file of this machine: named by where it is.
         let name = if is_whole { copy.name.clone() } else { format!("unfinished: {}", copy.name) };
-        let digests = if is_whole { acquisition.digests.clone() } else { Digests::default() };
-        let size_bytes = Some(copy.written_bytes);
+        let is_the_disk = is_whole && holds_the_disk(&copy.facts);
+        let digests = if is_the_disk { acquisition.digests.clone() } else { Digests::default() };
+        let size_bytes = is_the_disk.then_some(copy.written_bytes);
         recorded.outputs.push(Item { name, size_bytes, digests, facts });
         return;
     }
@@ -165,6 +167,12 @@ fn copy_outputs(
         let item = Item { name, size_bytes: Some(file.len()), digests, facts };
         recorded.outputs.push(if imaged.can_resume { item.unfinished() } else { item });
     }
+}
+
+/// Whether what is elsewhere is the bytes of the disk and nothing else; of a format of its own its facts say so.
+fn holds_the_disk(facts: &Value) -> bool {
+    let is_raw = facts.get("format").is_none_or(|format| format == "raw");
+    is_raw && facts["objects"].as_array().is_none_or(|objects| objects.len() == 1)
 }
 
 fn digests_of(path: &Path) -> Digests {

@@ -1,11 +1,13 @@
-//! Copies in an object store: `--to s3://BUCKET/PREFIX`, on the desk. The stick's program is built without: its tools have
+//! Copies in an object store and images read from one: `s3://BUCKET/PREFIX`, on the desk. The stick's program is built without: its tools have
 //! no network, and the TLS library would be a third of a megabyte nobody there can use.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use imaging::{Destination, Medium};
+#[cfg(feature = "bucket")]
+use evidence::container;
+use evidence::container::Opened;
+use imaging::{Destination, Medium, Request};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -22,13 +24,13 @@ pub(super) struct Keys {
     store_keys: Option<std::path::PathBuf>,
 }
 
-/// The object an exhibit's copy becomes, as the journal keeps it: never a key.
+/// Bucket, and what stands before the names of an exhibit's files there, as the journal keeps them: never a key.
 ///
 /// # Errors
 /// If the word names no place, or this program has no object stores.
 #[cfg(feature = "bucket")]
-pub(super) fn object(word: &str, exhibit: &str) -> Result<(String, String), Failure> {
-    let object = bucket::Object::below(word, &format!("{exhibit}/image.raw"))?;
+pub(super) fn below(word: &str, exhibit: &str) -> Result<(String, String), Failure> {
+    let object = bucket::Object::below(word, exhibit)?;
     Ok((object.bucket, object.key))
 }
 
@@ -37,25 +39,16 @@ pub(super) fn object(word: &str, exhibit: &str) -> Result<(String, String), Fail
 /// # Errors
 /// Always.
 #[cfg(not(feature = "bucket"))]
-pub(super) fn object(_word: &str, _exhibit: &str) -> Result<(String, String), Failure> {
+pub(super) fn below(_word: &str, _exhibit: &str) -> Result<(String, String), Failure> {
     Err(Failure::new("this program was built without object stores")
         .hint("on the stick: --to receiver:HOST:PORT, then from there"))
 }
 
-/// Opens the copy, new or to go on with.
-///
-/// # Errors
-/// If there are no keys, or the store does not take it.
+/// The store that these keys lead to.
 #[cfg(feature = "bucket")]
-pub(super) fn open(
-    (bucket, key): (&str, &str),
-    keys: &Keys,
-    folder: &Path,
-    (medium, state): (&Medium, Option<&Value>),
-    stop: &Arc<AtomicBool>,
-) -> Result<Box<dyn Destination>, Failure> {
-    use bucket::{Access, Client, Object, Patience};
-    let object = Object::new(bucket, key)?;
+fn client(keys: &Keys, stop: &Arc<AtomicBool>) -> Result<Arc<bucket::Client>, Failure> {
+    use bucket::{Access, Client, Patience};
+    use std::path::Path;
     let reading = |path: &Path| {
         std::fs::read(path).map_err(|problem| {
             Failure::from(problem).while_doing(format!("reading {}", path.display()))
@@ -71,11 +64,32 @@ pub(super) fn open(
     let roots = access.ca_bundle().map(|file| reading(Path::new(file))).transpose()?;
     let clock: bucket::Clock = Arc::new(crate::clock::unix_seconds_now);
     let patience = Patience::default();
-    let client = Client::new(access, roots.as_deref(), clock, patience, Arc::clone(stop))?;
-    // One file name for each object: two may be copied to at once.
-    let digest = hashing::digest_bytes(object.name().as_bytes(), &hashing::Algorithms::sha256());
+    Ok(Arc::new(Client::new(access, roots.as_deref(), clock, patience, Arc::clone(stop))?))
+}
+
+/// Opens the copy, new or to go on with.
+///
+/// # Errors
+/// If there are no keys, or the store does not take it.
+#[cfg(feature = "bucket")]
+pub(super) fn open(
+    (bucket, prefix): (&str, &str),
+    keys: &Keys,
+    request: &Request,
+    (medium, state): (&Medium, Option<&Value>),
+    stop: &Arc<AtomicBool>,
+) -> Result<Box<dyn Destination>, Failure> {
+    let client = client(keys, stop)?;
+    // Names of their own for each copy: several may be made at once.
+    let copy = format!("{bucket}\0{prefix}\0{}", request.format.name());
+    let digest = hashing::digest_bytes(copy.as_bytes(), &hashing::Algorithms::sha256());
     let short: String = digest.sha256_hex().chars().take(8).collect();
-    let place = imaging::ObjectPlace { object, aside: folder.join(format!("store-{short}")) };
+    let place = imaging::ObjectPlace {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        request: request.clone(),
+        aside: request.folder.join(format!("store-{short}")),
+    };
     Ok(Box::new(imaging::ObjectCopy::open(client, place, medium, state)?))
 }
 
@@ -87,9 +101,49 @@ pub(super) fn open(
 pub(super) fn open(
     _place: (&str, &str),
     _keys: &Keys,
-    _folder: &Path,
+    _request: &Request,
     _copy: (&Medium, Option<&Value>),
     _stop: &Arc<AtomicBool>,
 ) -> Result<Box<dyn Destination>, Failure> {
-    object("", "").and_then(|_| Err(Failure::new("this program was built without object stores")))
+    below("", "").and_then(|_| Err(Failure::new("this program was built without object stores")))
+}
+
+/// The image that this word names in a store.
+///
+/// # Errors
+/// If there are no keys, the object is not there, or it is no image.
+#[cfg(feature = "bucket")]
+pub(super) fn image(word: &str, keys: &Keys) -> Result<Opened, Failure> {
+    let doing = |failure: Failure| failure.while_doing(format!("opening the image {word}"));
+    let absent = || doing(Failure::new("there is no such object"));
+    let (prefix, name) = word.rsplit_once('/').ok_or_else(absent)?;
+    // Also checks the word: what stands before the last slash has to name a bucket.
+    let object = bucket::Object::below(prefix, name).map_err(|problem| doing(problem.into()))?;
+    let folder = object.key.strip_suffix(name).unwrap_or_default().trim_end_matches('/');
+    let client = client(keys, &Arc::default())?;
+    let objects = imaging::StoredObjects::new(client, &object.bucket, folder);
+    let first = objects.open(name).map_err(|problem| doing(problem.into()))?;
+    let opened = container::open(first.ok_or_else(absent)?, name.as_bytes(), &objects);
+    let mut opened = opened.map_err(|problem| doing(problem.into()))?;
+    let proof = objects.proof(name).map_err(|problem| doing(problem.into()))?;
+    // What was read back when the copy was made, beside what the image itself records.
+    let counted = match &opened.as_digested {
+        Some(_) => container::Counted::AsZeros,
+        None => container::Counted::AsShown,
+    };
+    opened.digests.extend(proof.map(|hex| container::Recorded {
+        algorithm: hashing::Algorithm::Sha256.name().to_owned(),
+        hex,
+        counted,
+    }));
+    Ok(opened)
+}
+
+/// See above.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "bucket"))]
+pub(super) fn image(_word: &str, _keys: &Keys) -> Result<Opened, Failure> {
+    below("", "").and_then(|_| Err(Failure::new("this program was built without object stores")))
 }

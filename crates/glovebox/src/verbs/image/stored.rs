@@ -8,14 +8,18 @@ use evidence::container::Opened;
 use evidence::source::Source;
 use imaging::ReadAt;
 
+use super::store::{self, Keys};
 use crate::failure::Failure;
 use crate::target;
 
-/// The image in a file of any format.
+/// The image in a file of any format, or in an object store.
 ///
 /// # Errors
 /// If it is not there or cannot be opened.
-pub(super) fn open(path: &str) -> Result<Opened, Failure> {
+pub(super) fn open(path: &str, keys: &Keys) -> Result<Opened, Failure> {
+    if path.starts_with(store::STORE) {
+        return store::image(path, keys);
+    }
     target::image(path)
 }
 

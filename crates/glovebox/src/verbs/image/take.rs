@@ -215,7 +215,9 @@ impl Take {
             let places = Places::of(&self.to);
             let mut work = self.work(&subject, &*source, &place, &places.folders, &about)?;
             let names = (label.as_str(), exhibit.name());
-            work.others = elsewhere::wanted(&places, &self.to_disk, &subject, &case, names)?;
+            let own: Vec<Request> =
+                work.requests.iter().filter(|one| one.folder == place.folder()).cloned().collect();
+            work.others = elsewhere::wanted(&places, &self.to_disk, &subject, &case, names, &own)?;
             let folder = place.folder();
             let opened = Doors::new(&guard, &case, &subject.target, folder, &self.codes, &cancel);
             let doors = doors.insert(opened);

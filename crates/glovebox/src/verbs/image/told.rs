@@ -31,7 +31,9 @@ impl Told {
             .requests
             .iter()
             .map(|request| json!({ "format": request.format, "folder": request.folder }))
-            .chain(work.others.iter().map(|other| json!({ "kind": other["kind"] })))
+            .chain(work.others.iter().map(
+                |other| json!({ "kind": other["kind"], "format": other["request"]["format"] }),
+            ))
             .collect();
         Self {
             answer,

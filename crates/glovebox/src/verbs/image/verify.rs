@@ -10,6 +10,7 @@ use imaging::{Acquisition, Ending, NullSink, Plan, Spread, acquire};
 use serde::Serialize;
 
 use super::in_case;
+use super::store::Keys;
 use super::stored::{self, Reading};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -24,9 +25,11 @@ use crate::progress::Meter;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
-    /// The image, or its first file
+    /// The image, or its first file; s3://BUCKET/KEY too
     #[arg(value_name = "FILE")]
     file: String,
+    #[command(flatten)]
+    keys: Keys,
     #[command(flatten)]
     answer: Format,
 }
@@ -76,7 +79,7 @@ impl Args {
     /// # Errors
     /// If the image cannot be opened, or reading is stopped.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        let mut opened = stored::open(&self.file)?;
+        let mut opened = stored::open(&self.file, &self.keys)?;
         // Acquisitions count zeros where nothing could be read; only some formats show something else there.
         let counted =
             if opened.as_digested.is_some() { Counted::AsZeros } else { Counted::AsShown };

@@ -14,12 +14,11 @@ use std::io;
 use std::sync::Arc;
 
 use evidence::container;
-use evidence::source::FileSource;
 use flate2::Crc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{About, Compression, Medium, Request, parsed, shown};
+use super::{About, Again, Begin, Compression, Medium, Request, parsed, shown};
 use crate::sink::is_zero;
 use crate::{
     Acquisition, Checkpoint, Encode, Encoded, Encoding, Error, Extent, Extents, ImageFile,
@@ -49,6 +48,8 @@ pub struct Aff4Image {
     chunks: u64,
     bevy: Option<Bevy>,
     members: Vec<Member>,
+    /// Members that were noted.
+    noted: usize,
     zeros: Zeros,
     zero_block: Vec<u8>,
     /// What could not be read, once the image is complete.
@@ -90,7 +91,11 @@ impl Aff4Image {
     ///
     /// # Errors
     /// When it shall be split, which the format has no way for, or the file cannot be made.
-    pub fn create(request: &Request, medium: &Medium) -> Result<Self, Error> {
+    pub(crate) fn create(
+        request: &Request,
+        medium: &Medium,
+        begin: Begin<'_>,
+    ) -> Result<Self, Error> {
         let refused = |reason: String| Err(Error::Format { format: "AFF4", reason });
         if request.split_bytes.is_some() {
             return refused("an AFF4 image is one file; choose raw or e01 to split".to_owned());
@@ -101,7 +106,7 @@ impl Aff4Image {
                 "reading {chunk} bytes at once; it takes multiples of {CHUNK_BYTES}"
             ));
         }
-        let parts = Parts::create(&request.folder, &format!("{}.aff4", request.stem))?;
+        let parts = begin(&format!("{}.aff4", request.stem))?;
         let mut image = Self::new(request, medium, parts);
         let written = image.member(DESCRIPTION, &[b' '; about::URN_BYTES]);
         written.map_err(Error::io("writing", &request.folder))?;
@@ -112,9 +117,14 @@ impl Aff4Image {
     ///
     /// # Errors
     /// When its file is not there, shorter than it was, or not the one described.
-    pub fn reopen(request: &Request, medium: &Medium, state: &Value) -> Result<Self, Error> {
+    pub(crate) fn reopen(
+        request: &Request,
+        medium: &Medium,
+        state: &Value,
+        again: Again<'_>,
+    ) -> Result<Self, Error> {
         let state: State = parsed(state, &request.folder)?;
-        let parts = Parts::reopen(&request.folder, vec![state.name.clone()], state.at_bytes)?;
+        let parts = again(vec![state.name.clone()], state.at_bytes)?;
         let mut image = Self::new(request, medium, parts);
         if let Some(bad) = &state.complete {
             // Behind the members lies the directory: there is nothing to take up, only to read back.
@@ -143,6 +153,7 @@ impl Aff4Image {
             chunks: 0,
             bevy: None,
             members: Vec::new(),
+            noted: 0,
             zeros: Zeros::default(),
             zero_block: lz4_flex::block::compress(&zeros),
             complete: None,
@@ -151,15 +162,20 @@ impl Aff4Image {
 
     /// Finds the members again by their own headers.
     fn take_up(&mut self, state: State) -> io::Result<()> {
-        let file = self.parts.open(&state.name)?;
-        let end = state.bevy.as_ref().map_or(state.at_bytes, |bevy| bevy.header_at);
-        self.members = unfinished::members(&file, end)?;
+        self.members = match self.parts.notes() {
+            Some(notes) => unfinished::noted(&notes)?,
+            None => {
+                let end = state.bevy.as_ref().map_or(state.at_bytes, |bevy| bevy.header_at);
+                unfinished::members(&self.parts.open(&state.name)?, end)?
+            }
+        };
+        self.noted = self.members.len();
         self.chunks = state.chunks;
         let Some(bevy) = state.bevy else { return Ok(()) };
         let number = state.chunks.saturating_sub(1) / BEVY_CHUNKS;
         let data_at = data_at(number, bevy.header_at);
         let length_bytes = state.at_bytes.saturating_sub(data_at);
-        let crc = unfinished::crc(&file, data_at, length_bytes)?;
+        let crc = unfinished::crc(&self.parts, data_at, length_bytes)?;
         let (header_at, lengths, zero_at) = (bevy.header_at, bevy.lengths, bevy.zero_at);
         self.bevy = Some(Bevy { number, header_at, lengths, zero_at, length_bytes, crc });
         Ok(())
@@ -253,7 +269,13 @@ impl Aff4Image {
             index.extend(offset.to_le_bytes());
             index.extend(length.to_le_bytes());
         }
-        self.member(Name::Index(bevy.number), &index)
+        self.member(Name::Index(bevy.number), &index)?;
+        // The description at the beginning gets its content last.
+        let kept = self
+            .members
+            .first()
+            .map_or(0, |first| first.data_at().saturating_add(first.size_bytes));
+        self.parts.settle(kept..self.parts.position_bytes())
     }
 
     /// The metadata, the map, and the directory behind everything.
@@ -273,7 +295,8 @@ impl Aff4Image {
         self.member(Name::Single("information.turtle"), turtle.as_bytes())?;
         self.describe(&urn)?;
         let directory = zip::directory(&self.members, self.parts.position_bytes(), &urn);
-        self.parts.append(&directory)
+        self.parts.append(&directory)?;
+        self.parts.settle_all()
     }
 
     /// Puts the name of the volume where room was left for it.
@@ -405,6 +428,9 @@ impl ImageWriter for Aff4Image {
     }
 
     fn checkpoint(&mut self) -> io::Result<Checkpoint> {
+        let new = self.members.get(self.noted..).unwrap_or_default();
+        self.parts.note(|| unfinished::note(new))?;
+        self.noted = self.members.len();
         let flush = self.parts.to_flush()?;
         let state = json!(State {
             name: self.parts.names().first().cloned().unwrap_or_default(),
@@ -425,15 +451,15 @@ impl ImageWriter for Aff4Image {
     fn complete(&mut self, acquisition: &Acquisition) -> io::Result<()> {
         self.end(acquisition)?;
         self.complete = Some(acquisition.bad.clone());
-        self.parts.flush()
+        self.parts.finish()
     }
 }
 
 impl ImageFile for Aff4Image {
     fn read_back(&self) -> io::Result<Box<dyn ReadAt>> {
         let name = self.parts.names().first().cloned().unwrap_or_default();
-        let file = self.parts.open(&name)?;
         let Some(bad) = &self.complete else {
+            let file = self.parts.open(&name)?;
             let bevy = self.bevy.as_ref().map(|bevy| {
                 let places = places(&bevy.lengths, bevy.zero_at, &self.zero_block).collect();
                 (bevy.number, data_at(bevy.number, bevy.header_at), places)
@@ -442,8 +468,8 @@ impl ImageFile for Aff4Image {
             let (size, sector) = (self.size_bytes, self.sector_bytes);
             return Ok(Box::new(unfinished::Disk::new(file, members, bevy, size, sector)));
         };
-        let source = FileSource::new(file, 512).map_err(io::Error::other)?;
-        let opened = container::open(Arc::new(source), name.as_bytes(), &container::NoSiblings)
+        let source = self.parts.source(&name)?;
+        let opened = container::open(source, name.as_bytes(), &container::NoSiblings)
             .map_err(io::Error::other)?;
         let bad = bad.clone();
         Ok(Box::new(unfinished::Finished { source: opened.source, bad }))

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use evidence::source::Source;
 use flate2::Crc;
+use serde_json::{Value, json};
 
 use super::zip::{LOCAL, LOCAL_BYTES, Member, Name};
 use super::{BEVY_CHUNKS, CHUNK_BYTES, DESCRIPTION, to_u64, to_usize};
-use crate::{Extents, ReadAt};
+use crate::{Extents, Parts, ReadAt};
 
 /// The members that end before `end_bytes`, in order.
 pub(super) fn members(file: &File, end_bytes: u64) -> io::Result<Vec<Member>> {
@@ -26,11 +27,7 @@ pub(super) fn members(file: &File, end_bytes: u64) -> io::Result<Vec<Member>> {
         let mut rest = vec![0; usize::from(name_bytes).saturating_add(20)];
         file.read_exact_at(&mut rest, at.saturating_add(30))?;
         let (name, extra) = rest.split_at_checked(usize::from(name_bytes)).unwrap_or((&[], &[]));
-        let name = if name == DESCRIPTION.text().as_bytes() {
-            Some(DESCRIPTION)
-        } else {
-            Name::parse(name)
-        };
+        let name = name_of(name);
         let size =
             extra.get(4..12).and_then(<[u8]>::first_chunk).map(|raw| u64::from_le_bytes(*raw));
         let crc =
@@ -48,19 +45,44 @@ pub(super) fn members(file: &File, end_bytes: u64) -> io::Result<Vec<Member>> {
     if at == end_bytes { Ok(members) } else { Err(not_ours(at)) }
 }
 
+/// Members as they are noted where the file cannot be read.
+pub(super) fn note(members: &[Member]) -> Value {
+    let one = |member: &Member| {
+        json!([member.name.text(), member.header_at, member.size_bytes, member.crc])
+    };
+    members.iter().map(one).collect()
+}
+
+/// Members that were noted.
+pub(super) fn noted(notes: &[Value]) -> io::Result<Vec<Member>> {
+    let mut members = Vec::new();
+    for note in notes {
+        let found: Vec<(String, u64, u64, u32)> = serde_json::from_value(note.clone())?;
+        for (name, header_at, size_bytes, crc) in found {
+            let name = name_of(name.as_bytes()).ok_or_else(|| not_ours(header_at))?;
+            members.push(Member { name, header_at, size_bytes, crc });
+        }
+    }
+    Ok(members)
+}
+
+fn name_of(text: &[u8]) -> Option<Name> {
+    if text == DESCRIPTION.text().as_bytes() { Some(DESCRIPTION) } else { Name::parse(text) }
+}
+
 fn not_ours(at: u64) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("no member of this image begins at {at}"))
 }
 
-/// The checksum of a stretch of the file.
-pub(super) fn crc(file: &File, mut at: u64, length_bytes: u64) -> io::Result<Crc> {
+/// The checksum of a stretch of the bevy under way.
+pub(super) fn crc(file: &Parts, mut at: u64, length_bytes: u64) -> io::Result<Crc> {
     let mut crc = Crc::new();
     let mut buffer = vec![0; 1 << 20];
     let end = at.saturating_add(length_bytes);
     while at < end {
         let wanted = to_usize(end.saturating_sub(at)).min(buffer.len());
         let part = buffer.get_mut(..wanted).unwrap_or_default();
-        file.read_exact_at(part, at)?;
+        file.read_held_at(at, part)?;
         crc.update(part);
         at = at.saturating_add(to_u64(wanted));
     }

@@ -19,7 +19,7 @@ use evidence::source::Source;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Compression, Medium, Request, parsed, shown};
+use super::{Again, Begin, Compression, Medium, Request, parsed, shown};
 use crate::{
     About, Acquisition, Checkpoint, Encoding, Error, ImageFile, ImageWriter, Part, Parts, ReadAt,
     Stored,
@@ -72,14 +72,18 @@ impl E01Image {
     ///
     /// # Errors
     /// When the source has no whole sectors or would take too many segments, or the first file cannot be made.
-    pub fn create(request: &Request, medium: &Medium) -> Result<Self, Error> {
+    pub(crate) fn create(
+        request: &Request,
+        medium: &Medium,
+        begin: Begin<'_>,
+    ) -> Result<Self, Error> {
         let geometry = geometry(request, medium)?;
         let segment_bytes = request.split_bytes.unwrap_or(DEFAULT_SEGMENT_BYTES);
         check_segments(segment_bytes, medium.size_bytes)?;
         let first = segment_name(&request.stem, 1).unwrap_or_default();
-        let parts = Parts::create(&request.folder, &first)?;
+        let parts = begin(&first)?;
         let mut image = Self::new(request, geometry, parts);
-        let begun = image.begin_first(&request.about);
+        let begun = image.begin_first(&request.about).and_then(|()| image.parts.settle_all());
         begun.map_err(Error::io("writing", &request.folder.join(&first)))?;
         Ok(image)
     }
@@ -88,10 +92,15 @@ impl E01Image {
     ///
     /// # Errors
     /// When its files are not there or shorter than they were.
-    pub fn reopen(request: &Request, medium: &Medium, state: &Value) -> Result<Self, Error> {
+    pub(crate) fn reopen(
+        request: &Request,
+        medium: &Medium,
+        state: &Value,
+        again: Again<'_>,
+    ) -> Result<Self, Error> {
         let state: State = parsed(state, &request.folder)?;
         let geometry = geometry(request, medium)?;
-        let parts = Parts::reopen(&request.folder, state.names, state.at_bytes)?;
+        let parts = again(state.names, state.at_bytes)?;
         let mut image = Self::new(request, geometry, parts);
         image.is_complete = state.is_complete;
         Ok(image)
@@ -169,7 +178,8 @@ impl E01Image {
         let table = sections::table(group_at, &self.entries);
         self.entries.clear();
         self.section(b"table", &table)?;
-        self.section(b"table2", &table)
+        self.section(b"table2", &table)?;
+        self.parts.settle_all()
     }
 
     fn next_segment(&mut self) -> io::Result<()> {
@@ -184,6 +194,12 @@ impl E01Image {
         self.parts.append(&sections::file_header(number))?;
         self.section(b"data", &self.geometry.volume())
     }
+}
+
+/// A length that no segment passes, in bytes: the list of read errors may come on top of what it was to have.
+#[cfg(feature = "bucket")]
+pub(super) fn most_bytes(request: &Request) -> u64 {
+    request.split_bytes.unwrap_or(DEFAULT_SEGMENT_BYTES).saturating_add(16 << 20)
 }
 
 fn geometry(request: &Request, medium: &Medium) -> Result<Geometry, Error> {
@@ -280,17 +296,16 @@ impl ImageWriter for E01Image {
         let at = self.parts.position_bytes();
         self.parts.append(&sections::last_descriptor(b"done", at))?;
         self.is_complete = true;
-        self.parts.flush()
+        self.parts.finish()
     }
 }
 
 impl ImageFile for E01Image {
     fn read_back(&self) -> io::Result<Box<dyn ReadAt>> {
         let name = self.parts.names().first().cloned().unwrap_or_default();
-        let file = self.parts.open(&name)?;
-        let first = evidence::source::FileSource::new(file, 512).map_err(io::Error::other)?;
-        let opened = container::open(Arc::new(first), name.as_bytes(), &self.parts)
-            .map_err(io::Error::other)?;
+        let first = self.parts.source(&name)?;
+        let opened =
+            container::open(first, name.as_bytes(), &self.parts).map_err(io::Error::other)?;
         Ok(Box::new(Decoded(opened.source)))
     }
 
