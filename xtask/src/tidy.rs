@@ -14,7 +14,7 @@ use xshell::{Shell, cmd};
 use crate::{apt_sources, files};
 
 /// Layer of every workspace package. Tools stand above all and nothing depends on them.
-const LAYERS: [(&str, u8); 19] = [
+const LAYERS: [(&str, u8); 20] = [
     ("sys", 0),
     ("guard", 1),
     ("hashing", 1),
@@ -25,6 +25,7 @@ const LAYERS: [(&str, u8); 19] = [
     ("evidence", 2),
     ("wire", 2),
     ("imaging", 3),
+    ("live", 3),
     ("patching", 3),
     ("reinstall", 3),
     ("report", 3),

@@ -23,6 +23,7 @@ mod session;
 mod systems;
 mod target;
 mod verbs;
+mod volatile;
 
 use std::process::ExitCode;
 
@@ -56,7 +57,7 @@ enum Verb {
     Receive(verbs::receive::Args),
     Net(verbs::net::Args),
     Hash(verbs::hash::Args),
-    Triage(verbs::triage::Args),
+    Triage(verbs::triage::Command),
     Verify(verbs::verify::Args),
     Restore(verbs::restore::Args),
     Baseline(verbs::baseline::Args),

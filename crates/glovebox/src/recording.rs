@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use casebook::{Case, ExhibitDir, Item, OpenAct, Outcome, OutcomeKind, Signer};
+use casebook::{Case, ExhibitDir, Item, Mode, OpenAct, Outcome, OutcomeKind, Signer};
 use guard::Guard;
 use serde_json::{Value, json};
 
@@ -141,6 +141,29 @@ pub(crate) fn recorded(
     arguments: &Value,
     work: impl FnOnce(&Guard, &Recording) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
+    recorded_in(None, chosen, verb, arguments, work)
+}
+
+/// The same for a verb that looks at the running system of the machine itself.
+///
+/// # Errors
+/// As [`recorded`].
+pub(crate) fn recorded_live(
+    chosen: &Chosen,
+    verb: &str,
+    arguments: &Value,
+    work: impl FnOnce(&Guard, &Recording) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    recorded_in(Some(Mode::Live), chosen, verb, arguments, work)
+}
+
+fn recorded_in(
+    mode: Option<Mode>,
+    chosen: &Chosen,
+    verb: &str,
+    arguments: &Value,
+    work: impl FnOnce(&Guard, &Recording) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
     let guard = Guard::connect()?;
     let recording = Recording::default();
     if chosen.path().is_none() {
@@ -157,7 +180,8 @@ pub(crate) fn recorded(
         let words: Vec<String> = std::env::args().skip(1).collect();
         fields.insert("words".to_owned(), json!(words));
     }
-    let draft = acting::draft(&acting::who(case), &guard, verb, arguments, Vec::new())?;
+    let mut draft = acting::draft(&acting::who(case), &guard, verb, arguments, Vec::new())?;
+    draft.mode = mode.unwrap_or(draft.mode);
     let stopped = recording.clone();
     // Held until the act is in its place: whoever stops the verb from its beginning on ends the act.
     let mut place = recording.act.lock().unwrap_or_else(PoisonError::into_inner);

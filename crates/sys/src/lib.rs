@@ -9,4 +9,5 @@ pub mod block;
 pub mod device_filter;
 pub mod digest;
 pub mod network;
+pub mod observe;
 pub mod passthrough;

@@ -1,6 +1,7 @@
 //! `glovebox triage`: what an intruder left on an installed system, from its disk alone.
 
 mod csv;
+mod live;
 mod rules;
 
 use std::io::{self, Write};
@@ -24,7 +25,35 @@ use crate::session::Chosen;
 use crate::systems::{self, Examined, Judged, Looked};
 use crate::{acting, target};
 
-/// Find what an intruder left on a disk or image
+/// Find what an intruder left on a disk, an image or a running host
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    running: Option<Running>,
+    #[command(flatten)]
+    offline: Option<Args>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Running {
+    Live(Box<live::Args>),
+}
+
+impl Command {
+    /// Examines.
+    ///
+    /// # Errors
+    /// If what is to be examined cannot be opened, or the case does not take the record.
+    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+        match (&self.running, &self.offline) {
+            (Some(Running::Live(args)), _) => args.run(),
+            (None, Some(args)) => args.run(),
+            (None, None) => Err(Failure::new("nothing to examine was named")),
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The disk, such as sda, or an image; with a volume (sda:2) only that
@@ -110,7 +139,7 @@ impl Args {
     ///
     /// # Errors
     /// If the source cannot be opened or nothing on it can be read.
-    pub(crate) fn run(&self) -> Result<Exit, Failure> {
+    fn run(&self) -> Result<Exit, Failure> {
         let names = |paths: &[PathBuf]| -> Vec<String> {
             paths.iter().map(|path| path.display().to_string()).collect()
         };
