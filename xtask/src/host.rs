@@ -105,6 +105,7 @@ impl Tool {
                 ("grub-pc-bin", "/usr/lib/grub/i386-pc/boot.img"),
                 ("hashdeep", "hashdeep"),
                 ("libarchive-tools", "bsdtar"),
+                ("libsnappy1v5", "/usr/lib/x86_64-linux-gnu/libsnappy.so.1"),
                 ("libhivex-bin", "hivexml"),
                 ("minisign", "minisign"),
                 ("mount", "losetup"),

@@ -132,7 +132,7 @@ fn every_plant_is_found_for_its_process_and_the_case_holds() {
     // In a mount namespace of its own one process is covered, as a rootkit does on the host.
     let script = format!(
         "mount --make-rprivate / && mount --bind /proc/{} /proc/{} && exec {GLOVEBOX} triage live \
-         --json --least info --dangerously-write-on-host --case {}",
+         --json --least info --layout uac --dangerously-write-on-host --case {}",
         ordinary.pid(),
         covered.pid(),
         case.display()
@@ -165,6 +165,7 @@ fn every_plant_is_found_for_its_process_and_the_case_holds() {
         .expect("a copy of the deleted file");
     let content = std::fs::read_to_string(exhibit.join(copy["file"].as_str().unwrap())).unwrap();
     assert_eq!(content, "the deleted words");
+    dissect(&exhibit.join("uac.tar"), &planted);
     let verified = Command::new(GLOVEBOX).args(["case", "verify"]).arg(&case).output().unwrap();
     let verified_text = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(
@@ -174,6 +175,23 @@ fn every_plant_is_found_for_its_process_and_the_case_holds() {
     );
     let acts = std::fs::read_to_string(case.join("acts.jsonl")).unwrap();
     assert!(acts.contains("\"mode\":\"live\"") && acts.contains("ON THE HOST"), "{acts}");
+}
+
+/// Dissect, which reads UAC's collections, vouches for the tar: it finds the planted process with its command line.
+fn dissect(tar: &Path, planted: &BTreeMap<&'static str, Planted>) {
+    let Some(python) = std::env::var_os("GLOVEBOX_JUDGE_PYTHON") else {
+        eprintln!("skipped: no Dissect (GLOVEBOX_JUDGE_PYTHON)");
+        return;
+    };
+    let script = "import sys\nfrom dissect.target import Target\nt=Target.open(sys.argv[1])\n\
+                  print('host',t.hostname,t.os)\nfor p in t.processes(): print(p.pid,p.name,p.cmdline)";
+    let out = Command::new(python).args(["-c", script]).arg(tar).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(text.contains("linux"), "{text}");
+    let pid = planted["GBX-LIVE-0203"].pid();
+    let line = text.lines().find(|line| line.starts_with(&format!("{pid} "))).unwrap_or_default();
+    assert!(line.contains("sleep") && line.contains("[kworker/7:7]"), "{pid}: {line}");
 }
 
 #[test]

@@ -11,7 +11,8 @@ use crate::finding::{Coverage, Finding, Report, Severity};
 use crate::host::Host;
 use crate::sink::{Outgoing, Sink};
 use crate::{
-    Error, Options, kernel, mounts, network, open_files, places, processes, sockets, system, views,
+    Error, Layout, Options, kernel, mounts, network, open_files, places, processes, sockets,
+    system, uac, views,
 };
 
 /// Longest excerpt of evidence in a finding, in letters.
@@ -107,6 +108,9 @@ pub fn collect(host: &Host, options: &Options, sink: &mut dyn Sink) -> Result<Ou
     kernel::collect(all)?;
     mounts::collect(all, &known)?;
     places::collect(all, &known)?;
+    if options.layout == Layout::LinesAndUac {
+        uac::collect(all, &known)?;
+    }
     open_files::copy(all, copies)?;
     collection.finish(name)
 }

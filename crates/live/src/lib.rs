@@ -25,6 +25,7 @@ mod host;
 mod kernel;
 mod maps;
 mod medium;
+pub mod memory;
 mod mounts;
 mod netlink;
 mod network;
@@ -36,6 +37,7 @@ mod sink;
 mod sockets;
 mod system;
 mod tables;
+mod uac;
 mod views;
 
 pub use catalogue::{Catalogue, Rule};
@@ -58,6 +60,8 @@ pub struct Options {
     pub modules: ModuleLoading,
     /// How long to rest after each process; none to go on at once.
     pub pause: Option<Duration>,
+    /// Whether a tar in UAC's layout is added.
+    pub layout: Layout,
     /// Largest program that is hashed, in bytes.
     pub largest_hashed_bytes: u64,
 }
@@ -74,6 +78,15 @@ pub enum Copies {
         /// Of all.
         all_bytes: u64,
     },
+}
+
+/// In which forms it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// JSON lines.
+    Lines,
+    /// JSON lines, and a tar that readers of UAC's collections open.
+    LinesAndUac,
 }
 
 /// Whether the kernel may be made to load a module of the host.

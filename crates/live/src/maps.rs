@@ -8,6 +8,7 @@ pub(crate) struct Part {
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) rights: String,
+    pub(crate) offset: u64,
     pub(crate) inode: u64,
     pub(crate) name: Vec<u8>,
 }
@@ -53,12 +54,13 @@ pub(crate) fn part(line: &[u8]) -> Option<Part> {
     let addresses = text(field()?)?;
     let (start, end) = addresses.split_once('-')?;
     let rights = text(field()?)?;
-    let (_offset, _device) = (field()?, field()?);
+    let (offset, _device) = (text(field()?)?, field()?);
     let inode = text(field()?)?.parse().ok()?;
     Some(Part {
         start: u64::from_str_radix(start, 16).ok()?,
         end: u64::from_str_radix(end, 16).ok()?,
         rights,
+        offset: u64::from_str_radix(&offset, 16).ok()?,
         inode,
         name: rest.trim_ascii_start().to_vec(),
     })

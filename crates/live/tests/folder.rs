@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use live::{Copies, Host, ModuleLoading, Nowhere, Options, Report};
+use live::{Copies, Host, Layout, ModuleLoading, Nowhere, Options, Report};
 
 fn put(root: &Path, name: &str, text: &str) {
     let path = root.join(name);
@@ -56,6 +56,7 @@ fn look(root: &Path) -> Report {
         copies: Copies::None,
         modules: ModuleLoading::Avoided,
         pause: None,
+        layout: Layout::Lines,
         largest_hashed_bytes: 1 << 20,
     };
     live::collect(&Host::folder(root), &options, &mut Nowhere).unwrap().report

@@ -15,6 +15,7 @@ mod clones;
 mod controls;
 mod health;
 mod job;
+mod live;
 mod network;
 mod plug;
 mod power_cut;
@@ -64,6 +65,7 @@ fn every(stage: &'static Stage) -> Vec<Trial> {
             health::trials,
             network::trials,
             job::trials,
+            live::trials,
         ] {
             all.extend(group(stage));
         }

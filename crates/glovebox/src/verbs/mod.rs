@@ -14,6 +14,7 @@ pub(crate) mod image;
 pub(crate) mod keys;
 pub(crate) mod ls;
 pub(crate) mod map;
+pub(crate) mod memory;
 pub(crate) mod net;
 pub(crate) mod power;
 pub(crate) mod receive;

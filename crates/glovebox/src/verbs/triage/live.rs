@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use casebook::{Item, Outcome, OutcomeKind};
 use hashing::Digests;
-use live::{Copies, Finding, Host, Lies, ModuleLoading, Nowhere, Options, Report, Severity};
+use live::{
+    Copies, Finding, Host, Layout, Lies, ModuleLoading, Nowhere, Options, Report, Severity,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -33,6 +35,9 @@ pub(crate) struct Args {
     /// Take processor and disk only when nobody else wants them
     #[arg(long)]
     gentle: bool,
+    /// Add a tar in this layout, for other tools
+    #[arg(long, value_enum, default_value = "lines")]
+    layout: Form,
     /// Copy no deleted files, only list them
     #[arg(long)]
     no_copies: bool,
@@ -52,6 +57,14 @@ pub(crate) struct Args {
     chosen: Chosen,
     #[command(flatten)]
     format: Format,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Form {
+    /// JSON lines only
+    Lines,
+    /// Also uac.tar, which readers of UAC's collections open
+    Uac,
 }
 
 #[derive(Serialize)]
@@ -114,6 +127,10 @@ impl Args {
                 ModuleLoading::Allowed
             } else {
                 ModuleLoading::Avoided
+            },
+            layout: match self.layout {
+                Form::Lines => Layout::Lines,
+                Form::Uac => Layout::LinesAndUac,
             },
             pause: self.gentle.then_some(Duration::from_millis(5)),
             largest_hashed_bytes: 512 << 20,
