@@ -22,13 +22,14 @@ impl Part {
         self.name.ends_with(DELETED)
     }
 
-    /// No file at all, and none of the kernel's own pages.
+    /// No file at all, and none of the kernel's own pages. Shared memory without a name has one that nobody gave it.
     pub(crate) fn is_anonymous(&self) -> bool {
-        self.inode == 0
-            && (self.name.is_empty()
-                || self.name.starts_with(b"[heap]")
-                || self.name.starts_with(b"[stack")
-                || self.name.starts_with(b"[anon"))
+        self.name.starts_with(b"/dev/zero")
+            || self.inode == 0
+                && (self.name.is_empty()
+                    || self.name.starts_with(b"[heap]")
+                    || self.name.starts_with(b"[stack")
+                    || self.name.starts_with(b"[anon"))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -84,6 +85,8 @@ mod tests {
         let none = part(b"7f12-7f34 rwxp 00000000 00:00 0 ").unwrap();
         assert!(none.is_anonymous() && none.name.is_empty());
         assert!(!part(b"7f12-7f34 r-xp 00000000 00:00 0   [vdso]").unwrap().is_anonymous());
+        let shared = part(b"7f12-7f34 rwxs 00000000 00:01 9 /dev/zero (deleted)").unwrap();
+        assert!(shared.is_anonymous());
         assert_eq!(part(b"7f12-7f34 r-xp"), None);
         assert!(is_temporary(b"/dev/shm/x") && !is_temporary(b"/devel/x"));
     }
