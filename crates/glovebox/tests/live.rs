@@ -34,6 +34,8 @@ impl Drop for Planted {
 impl Planted {
     /// Waits until the child says that it is ready.
     fn start(command: &mut Command) -> Self {
+        // The variable that cargo sets for tests may name a folder in /tmp, which is a finding.
+        command.env_remove("LD_LIBRARY_PATH");
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -151,7 +153,8 @@ fn every_plant_is_found_for_its_process_and_the_case_holds() {
     assert!(below["detail"].as_str().unwrap().contains("(sleep)"), "{below}");
     let promiscuous = told.iter().find(|one| one["rule"] == "GBX-LIVE-0305");
     assert!(promiscuous.is_some_and(|one| one["path"] == "lo"), "{promiscuous:?}");
-    assert!(told.iter().all(|one| one["pid"] != ordinary.pid()), "an ordinary process");
+    let wrong: Vec<&Value> = told.iter().filter(|one| one["pid"] == ordinary.pid()).collect();
+    assert!(wrong.is_empty(), "an ordinary process: {wrong:#?}");
     // Neither views of processes nor of sockets contradict each other on a machine without a rootkit.
     for rule in ["GBX-LIVE-0101", "GBX-LIVE-0301"] {
         let wrong: Vec<&Value> = told.iter().filter(|one| one["rule"] == rule).collect();
@@ -184,14 +187,16 @@ fn dissect(tar: &Path, planted: &BTreeMap<&'static str, Planted>) {
         return;
     };
     let script = "import sys\nfrom dissect.target import Target\nt=Target.open(sys.argv[1])\n\
-                  print('host',t.hostname,t.os)\nfor p in t.processes(): print(p.pid,p.name,p.cmdline)";
+                  print('host',t.hostname,t.os)\nfor p in list(t.processes()) + list(t.cmdline()): \
+                  print(p.pid,getattr(p,'name',''),getattr(p,'cmdline',''))";
     let out = Command::new(python).args(["-c", script]).arg(tar).output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     assert!(text.contains("linux"), "{text}");
     let pid = planted["GBX-LIVE-0203"].pid();
-    let line = text.lines().find(|line| line.starts_with(&format!("{pid} "))).unwrap_or_default();
-    assert!(line.contains("sleep") && line.contains("[kworker/7:7]"), "{pid}: {line}");
+    let own = text.lines().filter(|line| line.starts_with(&format!("{pid} ")));
+    let own: String = own.collect::<Vec<_>>().join("; ");
+    assert!(own.contains("sleep") && own.contains("[kworker/7:7]"), "{pid}: {own}");
 }
 
 #[test]

@@ -80,7 +80,10 @@ fn judged(form: &str, image: &Path) -> Option<Vec<String>> {
         return None;
     };
     let is_it = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("volatility3"))
+        path.is_dir()
+            && path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("volatility3"))
     };
     let mut folders = std::fs::read_dir(published).unwrap().map(|entry| entry.unwrap().path());
     let Some(volatility) = folders.find(is_it) else {
