@@ -169,7 +169,8 @@ fn every_plant_is_found_for_its_process_and_the_case_holds() {
     let content = std::fs::read_to_string(exhibit.join(copy["file"].as_str().unwrap())).unwrap();
     assert_eq!(content, "the deleted words");
     dissect(&exhibit.join("uac.tar"), &planted);
-    let verified = Command::new(GLOVEBOX).args(["case", "verify"]).arg(&case).output().unwrap();
+    let verified =
+        Command::new(GLOVEBOX).args(["case", "verify", "--case"]).arg(&case).output().unwrap();
     let verified_text = String::from_utf8_lossy(&verified.stdout).into_owned();
     assert!(
         verified.status.success(),
