@@ -3,9 +3,8 @@
 use super::InstalledSystem;
 use crate::error::EvidenceError;
 use crate::escape_bytes;
-use crate::fs::{FileKind, FileSystem, Node};
-use crate::registry::{Hive, Key};
-use crate::source::{Source, SourceError};
+use crate::fs::{FileSystem, Node};
+use crate::registry::{self, Hive, Key};
 use crate::time::Time;
 use crate::wide::filetime;
 use serde::Serialize;
@@ -55,13 +54,13 @@ pub(super) fn find(fs: &dyn FileSystem) -> Option<InstalledSystem> {
     let mut windows = WindowsIdentity::default();
     let hives: [(&str, Reader); 2] = [("SOFTWARE", software), ("SYSTEM", machine)];
     for (name, read) in hives {
-        let result = match below(fs, folder, name) {
-            Some(node) => hive(fs, node).and_then(|hive| {
+        let result = registry::open_in(fs, folder, name).and_then(|hive| match hive {
+            Some(hive) => {
                 windows.notes.extend(hive.problems().iter().map(|p| format!("{name}: {}", p.text)));
                 read(&hive, &mut system, &mut windows)
-            }),
+            }
             None => Err(EvidenceError::corrupt("there is no such hive")),
-        };
+        });
         if let Err(error) = result {
             windows.notes.push(format!("{name}: {error}"));
         }
@@ -78,36 +77,6 @@ fn below(fs: &dyn FileSystem, directory: Node, name: &str) -> Option<Node> {
     let entries = fs.read_dir(directory).ok()?.entries;
     let found = entries.iter().find(|e| e.name.0.eq_ignore_ascii_case(name.as_bytes()))?;
     Some(found.node)
-}
-
-fn hive(fs: &dyn FileSystem, node: Node) -> Result<Hive<'_>, EvidenceError> {
-    let metadata = fs.metadata(node)?;
-    if metadata.kind != FileKind::File {
-        return Err(EvidenceError::refused("the hive is not a regular file"));
-    }
-    Hive::open(FileBytes { fs, node, size_bytes: metadata.size_bytes })
-}
-
-/// A file as a source: hives are large and only a few cells of them are wanted.
-struct FileBytes<'a> {
-    fs: &'a dyn FileSystem,
-    node: Node,
-    size_bytes: u64,
-}
-
-impl Source for FileBytes<'_> {
-    fn read_at(&self, offset_bytes: u64, buf: &mut [u8]) -> Result<usize, SourceError> {
-        let length_bytes = buf.len();
-        self.fs.read_at(self.node, offset_bytes, buf).map_err(|error| SourceError {
-            offset_bytes,
-            length_bytes,
-            source: std::io::Error::other(error.to_string()),
-        })
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.size_bytes
-    }
 }
 
 fn software(

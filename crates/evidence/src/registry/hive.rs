@@ -1,6 +1,7 @@
 //! The base block, and cells.
 
 use super::key::Key;
+use super::log::{self, LogFile, Patched, Replay};
 use crate::bytes::{Fields, to_usize};
 use crate::error::EvidenceError;
 use crate::fs::RawPath;
@@ -10,7 +11,7 @@ use crate::time::Time;
 use crate::wide::{filetime, wtf8_to_nul};
 
 /// Length of the base block; cells are counted from its end.
-const BASE_BYTES: u64 = 4096;
+pub(super) const BASE_BYTES: u64 = 4096;
 /// Largest cell read whole; larger values are split by the format.
 pub(super) const MAX_CELL_BYTES: usize = 16 << 20;
 
@@ -24,6 +25,7 @@ pub struct Hive<'a> {
     pub(super) minor: u32,
     name: RawPath,
     last_written: Option<Time>,
+    replay: Option<Replay>,
     problems: Vec<Problem>,
 }
 
@@ -38,14 +40,25 @@ impl Hive<'static> {
 }
 
 impl<'a> Hive<'a> {
-    /// Opens the hive that fills `source`.
+    /// Opens the hive that fills `source`, as it is without its logs.
     ///
     /// # Errors
     /// When there is no base block or its root key is not one.
     pub fn open(source: impl Source + 'a) -> Result<Self, EvidenceError> {
-        let source: Box<dyn Source + 'a> = Box::new(source);
+        Self::open_with_logs(source, &[])
+    }
+
+    /// Opens the hive that fills `source`; where it was not written to its end, what its logs have is laid over it.
+    ///
+    /// # Errors
+    /// As [`Hive::open`].
+    pub fn open_with_logs(
+        source: impl Source + 'a,
+        logs: &[LogFile],
+    ) -> Result<Self, EvidenceError> {
+        let bytes: &dyn Source = &source;
         let raw =
-            source.bytes_at(0, 512).map_err(EvidenceError::read("the base block of a hive"))?;
+            bytes.bytes_at(0, 512).map_err(EvidenceError::read("the base block of a hive"))?;
         let base = Fields(&raw);
         if !base.has(0, b"regf") {
             let start = crate::escape_bytes(base.slice(0, 4));
@@ -61,22 +74,50 @@ impl<'a> Hive<'a> {
             problems.push(Problem::new(ProblemKind::Corrupt, Place::Source, text));
         }
         let (first, second) = (base.le32(4), base.le32(8));
-        if first != second {
-            let text = format!(
-                "the hive was not written to its end (sequence numbers {first} and {second}); its logs are not replayed"
-            );
-            problems.push(Problem::new(ProblemKind::Unsupported, Place::Source, text));
-        }
-        let hive = Self {
-            source,
+        let mut hive = Self {
             root: base.le32(36),
             minor: base.le32(24),
             name: RawPath(wtf8_to_nul(base.slice(48, 64))),
             last_written: filetime(base.le64(12)),
+            source: Box::new(MemSource::new(Vec::new())),
+            replay: None,
             problems,
         };
+        if first == second {
+            hive.source = Box::new(source);
+        } else {
+            hive.replay(source, logs, (first, second));
+        }
         hive.root()?;
         Ok(hive)
+    }
+
+    /// Lays what the logs have over a hive that was not written to its end.
+    fn replay(&mut self, source: impl Source + 'a, logs: &[LogFile], numbers: (u32, u32)) {
+        let (first, second) = numbers;
+        let (replay, sectors, size_bytes) = log::gather(logs, second);
+        if replay.entries == 0 {
+            let why = if logs.is_empty() { "there is no log" } else { "no log has what it lacks" };
+            let text = format!(
+                "the hive was not written to its end (sequence numbers {first} and {second}), and {why}"
+            );
+            self.problems.push(Problem::new(ProblemKind::Unsupported, Place::Source, text));
+            self.source = Box::new(source);
+            return;
+        }
+        let size_bytes = size_bytes.max(source.size_bytes());
+        self.source = Box::new(Patched { inner: source, sectors, size_bytes });
+        self.replay = Some(replay);
+    }
+
+    /// What was taken from its logs, if it needed any.
+    #[must_use]
+    pub fn replayed(&self) -> Option<&Replay> {
+        self.replay.as_ref()
+    }
+
+    pub(super) fn add_problems(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
     }
 
     /// What was wrong or worth saying when it was opened.
@@ -150,7 +191,7 @@ impl<'a> Hive<'a> {
 }
 
 /// The first 508 bytes as numbers of 32 bits, joined by exclusive or; all zeros and all ones are given other values.
-fn checksum(raw: &[u8]) -> u32 {
+pub(super) fn checksum(raw: &[u8]) -> u32 {
     let words = raw.get(..508).unwrap_or(&[]).as_chunks::<4>().0;
     match words.iter().fold(0, |sum, word| sum ^ u32::from_le_bytes(*word)) {
         0 => 1,

@@ -6,13 +6,18 @@
 //!
 //! Own reader, not a crate: `winreg-core` (0.2.1) brings memory maps, a calendar and an error renderer for 1,700 lines of
 //! its own, `notatin` (1.0.1) a terminal and an argument parser, `frnsc-hive` (0.13.4) reads by unaligned casts. hivex and
-//! Dissect judge it in the tests. The logs of a hive (`.LOG1`, `.LOG2`) are not replayed; a hive that needs them says so.
+//! Dissect judge it in the tests. What the logs of a hive (`.LOG1`, `.LOG2`) have is laid over it where they are given; a
+//! hive that needs them and has none that fit says so.
 
+mod file;
 mod hive;
 mod key;
 mod list;
+mod log;
 mod value;
 
+pub use file::open_in;
 pub use hive::Hive;
 pub use key::{Key, Keys, Visit};
+pub use log::{LogFile, Replay};
 pub use value::{Value, ValueKind, Values};
