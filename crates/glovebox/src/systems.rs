@@ -8,7 +8,7 @@ use evidence::Problem;
 use evidence::address::Address;
 use evidence::fs::{FileSystem, MountTree};
 use evidence::probe::ContentClass;
-use evidence::system::Unreached;
+use evidence::system::{System, Unreached};
 use serde::Serialize;
 use serde_json::json;
 
@@ -56,10 +56,15 @@ pub(crate) enum Looked<Report> {
     Not(Failure),
 }
 
-/// Looks at a tree. It also gets what the system's own fstab puts there and could not be reached (`None` where a tree
-/// was addressed and nobody put a system together), and the address.
+/// Looks at a tree. It also gets the system it was put together for (`None` where a tree was addressed and nobody put a
+/// system together), and the address.
 pub(crate) type Examiner<'a, Report> =
-    dyn FnMut(&dyn FileSystem, Option<&[Unreached]>, &str) -> Result<Looked<Report>, Failure> + 'a;
+    dyn FnMut(&dyn FileSystem, Option<&System>, &str) -> Result<Looked<Report>, Failure> + 'a;
+
+/// What the files of a system put into its tree and could not be reached.
+pub(crate) fn missing(system: Option<&System>) -> &[Unreached] {
+    system.map_or(&[], |system| &system.unreached)
+}
 
 /// Has `examine` look at each tree.
 ///
@@ -92,7 +97,7 @@ pub(crate) fn examine<Report>(
     let mut refused = None;
     for system in opened.systems() {
         let address = format!("{}:{}", opened.name, system.name);
-        match examine(&*system.tree, Some(&system.unreached), &address)? {
+        match examine(&*system.tree, Some(&system), &address)? {
             Looked::Done(report) => all.trees.push(Examined { address, report }),
             Looked::Not(why) => {
                 // What is not there explains why: a package database on a locked volume.

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 const RULES: &str = include_str!("catalogue/rules.toml");
 const PLACES: &str = include_str!("catalogue/places.toml");
 const LINES: &str = include_str!("catalogue/lines.toml");
+const WINDOWS: &str = include_str!("catalogue/windows.toml");
+/// What identifiers of rules of Windows begin with.
+const WINDOWS_ID: &str = "GBX-WIN-";
 
 /// One rule as the catalogue describes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -104,6 +107,14 @@ pub struct Catalogue {
     pub(crate) lines: Vec<LineTest>,
 }
 
+impl Rule {
+    /// Whether it is a rule of Windows, and not one of Linux.
+    #[must_use]
+    pub fn is_of_windows(&self) -> bool {
+        self.id.starts_with(WINDOWS_ID)
+    }
+}
+
 impl Catalogue {
     /// The catalogue that is part of this program.
     ///
@@ -111,7 +122,7 @@ impl Catalogue {
     #[must_use]
     pub fn embedded() -> Self {
         let mut catalogue = Self::default();
-        for text in [RULES, PLACES, LINES] {
+        for text in [RULES, PLACES, LINES, WINDOWS] {
             let document: Document = toml::from_str(text).unwrap_or_default();
             catalogue.rules.extend(document.rule.into_iter().map(|rule| (rule.id.clone(), rule)));
             catalogue.places.extend(document.place);
@@ -139,10 +150,13 @@ mod tests {
     #[test]
     fn embedded_text_is_well_formed() {
         let document: Document = toml::from_str(RULES).unwrap();
+        let windows: Document = toml::from_str(WINDOWS).unwrap();
         let catalogue = Catalogue::embedded();
-        assert_eq!(document.rule.len(), catalogue.rules.len(), "an identifier is used twice");
-        for rule in document.rule {
-            assert!(rule.id.len() == 8 && rule.id.starts_with("GBX-"), "{}", rule.id);
+        let count = document.rule.len() + windows.rule.len();
+        assert_eq!(count, catalogue.rules.len(), "an identifier is used twice");
+        assert!(windows.rule.iter().all(|rule| rule.id.len() == 12 && rule.is_of_windows()));
+        assert!(document.rule.iter().all(|rule| rule.id.len() == 8 && rule.id.starts_with("GBX-")));
+        for rule in document.rule.into_iter().chain(windows.rule) {
             assert!(
                 !rule.why.is_empty() && !rule.innocent.is_empty() && !rule.verify.is_empty(),
                 "{}",

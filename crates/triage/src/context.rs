@@ -88,23 +88,20 @@ impl<'a> Spot<'a> {
 }
 
 impl<'a> Context<'a> {
+    /// Of a Linux system: with the owners of its files.
     pub(crate) fn new(catalogue: &'a Catalogue, root: &'a Root<'a>, options: &'a Options) -> Self {
-        let ownership = Ownership::read(root);
-        let mut coverage = Coverage {
-            file_system: root.fs.kind().to_owned(),
-            entries: root.len(),
-            files: root.items().filter(|item| item.is_file()).count(),
-            rules: catalogue.rules().count(),
-            ..Coverage::default()
-        };
-        match &ownership {
+        let mut context = Self::bare(catalogue, root, options);
+        context.ownership = Ownership::read(root);
+        let rules = catalogue.rules().filter(|rule| !rule.is_of_windows()).count();
+        let coverage = &mut context.coverage;
+        coverage.rules = rules;
+        match &context.ownership {
             Some(found) => {
                 coverage.package_database = format!("{} (self-attested)", found.kind);
                 coverage.packages =
                     found.packages.iter().filter(|package| package.is_unpacked).count();
             }
             None => {
-                coverage.package_database = "none".to_owned();
                 coverage
                     .rules_skipped
                     .push("all that ask which package owns a file: no package database".to_owned());
@@ -117,11 +114,33 @@ impl<'a> Context<'a> {
                 ));
             }
         }
+        context
+    }
+
+    /// Of a Windows, which keeps no database of its files.
+    pub(crate) fn of_windows(
+        catalogue: &'a Catalogue,
+        root: &'a Root<'a>,
+        options: &'a Options,
+    ) -> Self {
+        let mut context = Self::bare(catalogue, root, options);
+        context.coverage.rules = catalogue.rules().filter(|rule| rule.is_of_windows()).count();
+        context
+    }
+
+    fn bare(catalogue: &'a Catalogue, root: &'a Root<'a>, options: &'a Options) -> Self {
+        let coverage = Coverage {
+            file_system: root.fs.kind().to_owned(),
+            entries: root.len(),
+            files: root.items().filter(|item| item.is_file()).count(),
+            package_database: "none".to_owned(),
+            ..Coverage::default()
+        };
         Self {
             catalogue,
             root,
             options,
-            ownership,
+            ownership: None,
             coverage,
             findings: Vec::new(),
             per_rule: HashMap::new(),
@@ -287,7 +306,7 @@ impl<'a> Context<'a> {
                 ));
             }
         }
-        if self.options.digests == Digests::Skip {
+        if self.options.digests == Digests::Skip && self.ownership.is_some() {
             self.coverage
                 .rules_skipped
                 .push("GBX-0701, GBX-0702: comparison of digests was not asked for".to_owned());

@@ -1,4 +1,4 @@
-//! Offline triage of an installed Linux system: what was planted, changed or opened, told from its files alone.
+//! Offline triage of an installed Linux or Windows system: what was planted, changed or opened, told from its files alone.
 //!
 //! One walk makes an inventory; the package database (the suspect's own, and marked so) tells which files belong; parsers
 //! read what the system would run or obey; rules compare. Nothing of the examined system is executed. Invariants: triage
@@ -28,6 +28,7 @@ pub mod parse;
 mod payload;
 mod root;
 mod rules;
+mod windows;
 mod yara;
 
 pub use artifacts::{Artifact, Definitions, DefinitionsRefused, Selection};
@@ -37,6 +38,7 @@ pub use yara::{RulesRefused, YaraMatch, YaraRules};
 
 use context::Context;
 use evidence::fs::tree::Limits;
+use evidence::system::Hidden;
 use evidence::{FileSystem, Place, Problem, ProblemKind};
 use root::Root;
 
@@ -52,6 +54,8 @@ pub struct Options {
     /// Parts of the system that are not in the tree, if the caller put the tree together; else every mount point of the
     /// system's fstab counts as missing.
     pub unreached: Option<Vec<String>>,
+    /// Directories of the tree that mounts hide.
+    pub hidden: Vec<Hidden>,
     /// Definitions of artifacts to list files by.
     pub artifacts: Option<Definitions>,
     /// Rules of the examiner's own, applied to every regular file.
@@ -76,6 +80,7 @@ impl Default for Options {
             digests: Digests::Compare,
             largest_hashed_bytes: 512 << 20,
             unreached: None,
+            hidden: Vec::new(),
             artifacts: None,
             yara: None,
             largest_scanned_bytes: 64 << 20,
@@ -83,13 +88,22 @@ impl Default for Options {
     }
 }
 
-/// Examines the Linux root on `fs`. Never fails: what could not be read is in [`Report::problems`].
+/// Examines the installed system on `fs`. Never fails: what could not be read is in [`Report::problems`].
 #[must_use]
 pub fn run(fs: &dyn FileSystem, options: &Options) -> Report {
     let catalogue = Catalogue::embedded();
     let root = Root::read(fs, options.limits);
-    let mut context = Context::new(&catalogue, &root, options);
-    rules::apply(&mut context);
+    let system = evidence::os::find(fs);
+    let mut context = if system.as_ref().is_some_and(|system| system.windows.is_some()) {
+        let mut context = Context::of_windows(&catalogue, &root, options);
+        windows::apply(&mut context);
+        rules::apply_yara(&mut context);
+        context
+    } else {
+        let mut context = Context::new(&catalogue, &root, options);
+        rules::apply(&mut context);
+        context
+    };
     let artifacts = options.artifacts.as_ref().map(|all| artifacts::apply(&mut context, all));
     let (mut findings, mut coverage) = context.finish();
     findings.sort_by(|a, b| {
@@ -97,7 +111,6 @@ pub fn run(fs: &dyn FileSystem, options: &Options) -> Report {
             .cmp(&(b.severity, &b.rule, &b.path, b.line, &b.excerpt))
     });
     findings.dedup();
-    let system = evidence::os::find(fs);
     coverage.not_examined = options
         .unreached
         .clone()

@@ -93,6 +93,17 @@ impl MountTree {
         Ok((Arc::clone(&mounted.fs), inner))
     }
 
+    /// What the entry `name` of the directory `parent` was before something was mounted over it: its file system and its
+    /// node there; `None` where nothing is mounted or there is no such entry.
+    #[must_use]
+    pub fn below(&self, parent: Node, name: &[u8]) -> Option<(Arc<dyn FileSystem>, Node)> {
+        self.points.get(&(parent, name.to_vec()))?;
+        let (mounted, inner) = self.inner(parent).ok()?;
+        let entries = mounted.fs.read_dir(inner).ok()?.entries;
+        let found = entries.into_iter().find(|entry| entry.name.0 == name)?;
+        Some((Arc::clone(&mounted.fs), found.node))
+    }
+
     fn inner(&self, node: Node) -> Result<(&Mounted, Node), EvidenceError> {
         let unknown = || EvidenceError::corrupt(format!("node {node} is not of this tree"));
         let (mut mount, mut inner) = (node >> NODE_BITS, node & NODE_MASK);

@@ -10,7 +10,8 @@ mod roots;
 mod units;
 
 use crate::collection::Collection;
-use crate::fs::{MountTree, RawPath, View};
+use crate::fs::tree::{self, LastLink};
+use crate::fs::{FileSystem, MountTree, Node, RawPath, View};
 use crate::os::{self, InstalledSystem};
 use crate::problem::Problem;
 use crate::stack::Stack;
@@ -37,6 +38,37 @@ pub struct System {
     /// The tree.
     #[serde(skip)]
     pub tree: Arc<MountTree>,
+}
+
+impl System {
+    /// Directories of the tree that its mounts hide, each with the path of the mount point.
+    #[must_use]
+    pub fn hidden(&self) -> Vec<Hidden> {
+        let tree = &*self.tree;
+        let below = self.mounts.iter().filter_map(|mount| {
+            let parent = tree::resolve(tree, &mount.path.parent().0, LastLink::Follow).ok()?;
+            let (fs, node) = tree.below(parent, mount.path.name())?;
+            Some(Hidden { path: mount.path.clone(), fs, node })
+        });
+        below.collect()
+    }
+}
+
+/// A directory that a mount hides.
+#[derive(Clone)]
+pub struct Hidden {
+    /// The mount point.
+    pub path: RawPath,
+    /// The file system below the mount.
+    pub fs: Arc<dyn FileSystem>,
+    /// The hidden directory there.
+    pub node: Node,
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hidden({})", self.path)
+    }
 }
 
 /// A volume in its place.

@@ -251,8 +251,8 @@ impl CompareArgs {
         let opened = self.reading.open(&address, guard)?;
         act.inputs(opened.inputs(guard, &[]));
         let ports = if self.ports { Some(listening()?) } else { None };
-        let examination = systems::examine(&opened, &address, &mut |fs, unreached, address| {
-            let report = compare(&baseline, fs, ports.as_deref(), unreached.unwrap_or_default())
+        let examination = systems::examine(&opened, &address, &mut |fs, system, address| {
+            let report = compare(&baseline, fs, ports.as_deref(), systems::missing(system))
                 .map_err(|error| {
                     Failure::from(error).while_doing(format!("comparing {address}"))
                 })?;

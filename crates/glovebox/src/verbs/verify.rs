@@ -134,8 +134,8 @@ impl Args {
         let opened = self.reading.open(&address, guard)?;
         act.inputs(opened.inputs(guard, &[]));
         act.inputs(vec![input(&sealed)]);
-        let examination = systems::examine(&opened, &address, &mut |fs, unreached, address| {
-            compare(fs, &against, unreached.unwrap_or_default(), address)
+        let examination = systems::examine(&opened, &address, &mut |fs, system, address| {
+            compare(fs, &against, systems::missing(system), address)
         })?;
         // Before anything is shown: a reader that stops reading must not cost the record.
         examination.record(act, "verify", "deviations")?;

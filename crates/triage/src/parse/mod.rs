@@ -1,4 +1,4 @@
-//! Parsers of configuration and database files of a Linux system.
+//! Parsers of configuration, database and log files of Linux and Windows systems.
 //!
 //! Each takes bytes and returns records; a line that makes no sense is skipped or kept as odd, never an error, because
 //! the programs that obey these files are lenient too.
@@ -9,6 +9,7 @@ pub mod bolt;
 pub mod bytes;
 pub mod cron;
 pub mod elf;
+pub mod evtx;
 pub mod git;
 pub mod journal;
 pub mod ld_cache;
@@ -18,6 +19,7 @@ pub mod pe;
 pub mod rpm;
 pub mod unit;
 pub mod utmp;
+pub mod windows;
 
 // Both are also read where an installed system is verified, so they stand below.
 pub use archive::debian::database as dpkg;

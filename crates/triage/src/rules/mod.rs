@@ -7,6 +7,7 @@ mod containers;
 mod efi;
 mod files;
 mod git;
+mod hidden;
 mod initramfs;
 mod libraries;
 mod lines;
@@ -38,6 +39,7 @@ pub(crate) fn apply(context: &mut Context<'_>) {
         config::apply,
         shells::apply,
         files::apply,
+        hidden::apply,
         packages::apply,
         modules::apply,
         libraries::apply,
@@ -48,4 +50,9 @@ pub(crate) fn apply(context: &mut Context<'_>) {
     for rule in rules {
         rule(context);
     }
+}
+
+/// Applies the examiner's own rules, which ask for no kind of system.
+pub(crate) fn apply_yara(context: &mut Context<'_>) {
+    yara::apply(context);
 }

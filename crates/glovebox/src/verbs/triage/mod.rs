@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use casebook::Item;
 use evidence::partition::Scheme;
 use evidence::stack::{Layer, Origin};
+use evidence::system::System;
 use guard::Guard;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -167,10 +168,12 @@ impl Args {
             ..Options::default()
         };
         let mut loaders = Loaders::default();
-        let mut examination = systems::examine(&opened, &address, &mut |fs, unreached, _| {
+        let mut examination = systems::examine(&opened, &address, &mut |fs, system, _| {
             loaders.add(fs);
-            let unreached = unreached.map(|all| all.iter().map(systems::unreached).collect());
-            Ok(Looked::Done(triage::run(fs, &Options { unreached, ..options.clone() })))
+            let unreached =
+                system.map(|one| one.unreached.iter().map(systems::unreached).collect());
+            let hidden = system.map(System::hidden).unwrap_or_default();
+            Ok(Looked::Done(triage::run(fs, &Options { unreached, hidden, ..options.clone() })))
         })?;
         if address.label.is_none() && address.object.is_none() {
             examination.trees.extend(boot_code(&opened, &loaders));
