@@ -143,6 +143,7 @@ impl Collection<'_> {
     }
 
     /// Something that could not be seen.
+    #[allow(clippy::needless_pass_by_value, reason = "texts and borrowed errors alike")]
     pub(crate) fn missed(&mut self, place: impl AsRef<[u8]>, why: impl std::fmt::Display) {
         if self.problems.len() >= PROBLEMS_AT_MOST {
             self.further_problems = self.further_problems.saturating_add(1);
@@ -153,6 +154,7 @@ impl Collection<'_> {
     }
 
     /// A rule that could not be applied at all.
+    #[allow(clippy::needless_pass_by_value, reason = "texts and borrowed errors alike")]
     pub(crate) fn skipped(&mut self, rule: &str, why: impl std::fmt::Display) {
         self.coverage.rules_skipped.push(format!("{rule}: {why}"));
     }

@@ -254,7 +254,7 @@ fn tracing(all: &mut Collection<'_>) -> Result<(), Error> {
                 all.line(&json!({ "kind": "tracing", "file": file, "lines": lines }))?;
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => all.missed(path.as_os_str().as_encoded_bytes(), error),
+            Err(error) => all.missed(format!("tracefs:{file}"), error),
         }
     }
     let probes = host.sys("kernel/debug/kprobes/list");

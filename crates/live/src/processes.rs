@@ -88,8 +88,11 @@ pub(crate) fn collect(all: &mut Collection<'_>) -> Result<Known, Error> {
                 Err(error) => record["program_file"] = json!({ "problem": error.to_string() }),
             }
         }
-        program_rules(all, pid, &process);
-        environment_rules(all, pid, &process, &record);
+        // We ourselves may well run from a place that would be odd for others.
+        if pid != known.own {
+            program_rules(all, pid, &process);
+            environment_rules(all, pid, &process, &record);
+        }
         all.line(&record)?;
         known.processes.insert(pid, process);
         if let Some(pause) = all.options.pause {
@@ -102,7 +105,7 @@ pub(crate) fn collect(all: &mut Collection<'_>) -> Result<Known, Error> {
     }
     all.begin("maps.jsonl")?;
     for (pid, process) in &mut known.processes {
-        if !process.stat.is_kernel_thread {
+        if !process.stat.is_kernel_thread && *pid != known.own {
             map(all, *pid, process)?;
         }
     }

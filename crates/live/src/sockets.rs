@@ -79,7 +79,11 @@ pub(crate) fn collect(all: &mut Collection<'_>, known: &Known) -> Result<(), Err
     let namespaces = known.namespaces("net");
     let mut sockets = Sockets::new();
     let mut without_inode = 0_usize;
-    let owners = owners(all.host, known);
+    let (owners, unread) = owners(all.host, known);
+    if unread > 0 {
+        let why = format!("the descriptors of {unread} processes could not be read");
+        all.skipped("GBX-LIVE-0302", why);
+    }
     for (name, pid) in &namespaces {
         without_inode = without_inode.saturating_add(tables(all, name, *pid, &mut sockets));
         if all.host.is_running() {
@@ -112,22 +116,29 @@ pub(crate) fn collect(all: &mut Collection<'_>, known: &Known) -> Result<(), Err
     }
     hidden(all, known, &owners, &sockets);
     for (inode, one) in &sockets {
-        judge(all, known, *inode, one, owners.get(inode).map_or(&[], Vec::as_slice));
+        let held = owners.get(inode).map_or(&[][..], Vec::as_slice);
+        judge(all, known, *inode, one, (held, unread == 0));
     }
     Ok(())
 }
 
 /// Which process holds which socket.
-fn owners(host: &Host, known: &Known) -> Owners {
-    let mut owners = Owners::new();
-    for pid in known.processes.keys().filter(|pid| **pid != known.own) {
-        for fd in host.numbers(&process::place(host, *pid, "fd")).unwrap_or_default() {
+fn owners(host: &Host, known: &Known) -> (Owners, usize) {
+    let (mut owners, mut unread) = (Owners::new(), 0_usize);
+    for (pid, process) in known.processes.iter().filter(|(pid, _)| **pid != known.own) {
+        let Ok(numbers) = host.numbers(&process::place(host, *pid, "fd")) else {
+            // Its end is no reason not to know.
+            let ended = !process::place(host, *pid, "stat").exists();
+            unread = unread.saturating_add(usize::from(!ended && !process.stat.is_kernel_thread));
+            continue;
+        };
+        for fd in numbers {
             if let Some(inode) = socket_at(host, *pid, fd) {
                 owners.entry(inode).or_default().push((*pid, fd));
             }
         }
     }
-    owners
+    (owners, unread)
 }
 
 fn socket_at(host: &Host, pid: u32, fd: u32) -> Option<u64> {
@@ -466,7 +477,13 @@ fn with_holder(known: &Known, holder: Option<(u32, u32)>, seen: Seen) -> Seen {
 }
 
 /// What a socket is by itself.
-fn judge(all: &mut Collection<'_>, known: &Known, inode: u64, one: &Socket, held: &[(u32, u32)]) {
+fn judge(
+    all: &mut Collection<'_>,
+    known: &Known,
+    inode: u64,
+    one: &Socket,
+    (held, all_read): (&[(u32, u32)], bool),
+) {
     let holder = held.first().copied();
     let process = holder.and_then(|(pid, _)| known.processes.get(&pid));
     let path = format!("socket:[{inode}]");
@@ -488,7 +505,7 @@ fn judge(all: &mut Collection<'_>, known: &Known, inode: u64, one: &Socket, held
             let seen = with_holder(known, holder, Seen { excerpt, severity, ..Seen::default() });
             all.finding("GBX-LIVE-0304", Seen { path, ..seen });
         }
-        _ if one.listens && held.is_empty() && all.coverage.uid == 0 && all.host.is_running() => {
+        _ if one.listens && held.is_empty() && all_read && all.host.is_running() => {
             let excerpt = format!("{} {} listens", one.table, one.local);
             all.finding("GBX-LIVE-0302", Seen { path, excerpt, ..Seen::default() });
         }

@@ -113,6 +113,7 @@ pub fn bpf_info(kind: BpfObject, number: u32) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// If it is no socket, or the filter is one the kernel does not give (eBPF: `EACCES`).
+#[allow(clippy::needless_pass_by_value, reason = "descriptors owned and borrowed alike")]
 pub fn filter_instructions(socket: impl AsFd) -> io::Result<u32> {
     let mut length: libc::socklen_t = 0;
     // SAFETY: with a length of 0 the kernel writes nothing but that length.
