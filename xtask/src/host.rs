@@ -72,6 +72,7 @@ impl Tool {
                 &[("python3", "python3"), ("python3-venv", "/usr/share/doc/python3-venv")]
             }
             Self::Benchmarks => &[
+                ("aide", "aide"),
                 ("chkrootkit", "chkrootkit"),
                 ("debsums", "debsums"),
                 ("python3", "python3"),
@@ -80,6 +81,7 @@ impl Tool {
             Self::Imagers => &[("dc3dd", "dc3dd"), ("dcfldd", "dcfldd"), ("openssl", "openssl")],
             Self::Oracles => &[
                 ("age", "age"),
+                ("aide", "aide"),
                 ("btrfs-progs", "mkfs.btrfs"),
                 ("chromium", "chromium"),
                 ("cpio", "cpio"),

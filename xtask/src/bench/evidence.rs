@@ -50,7 +50,7 @@ with open(os.path.join(root, "big"), "wb") as out:
 "#;
 
 /// Names without content, a thousand in each of `count` directories, each directory inside the one before, twenty deep.
-const PLANT_NAMES: &str = r#"
+pub(super) const PLANT_NAMES: &str = r#"
 import os, sys
 root, count = sys.argv[1], int(sys.argv[2])
 folder = root

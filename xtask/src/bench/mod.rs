@@ -11,6 +11,7 @@ mod imaging;
 mod libewf;
 mod report;
 mod triage;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Triage(Args),
     /// One disk with unreadable sectors, imaged by us and by dc3dd, ddrescue, dd, dcfldd and ewfacquire
     Faults,
+    /// An installed system against its archive, and large archives, beside debsums, dpkg and AIDE
+    Verify(Args),
     /// Imaging and hashing one file, beside dc3dd, dcfldd, ewfacquire and openssl
     Imaging(Args),
 }
@@ -100,6 +103,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Case(args) => case::run(args),
         Command::Report(args) => report::run(args),
         Command::Triage(args) => triage::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Hashing(args) => hashing::run(args),
         Command::Faults => faults(),
         Command::Imaging(args) => imaging::run(args),
