@@ -1,9 +1,10 @@
 //! Real Debian systems against an archive made from the very packages they were installed from: pristine ones have nothing
 //! unexplained, and each of many changes made as root is told at its place.
 //!
-//! Vouched for by an independent path: mmdebstrap, apt and dpkg made the systems; what `debsums` and `dpkg --verify` find of
-//! the same changes is told beside (`docs/benchmarks/verify.md`). Needs root, mmdebstrap and a mirror the first time.
+//! Vouched for by an independent path: mmdebstrap, apt and dpkg made the systems; what `debsums`, `dpkg --verify` and AIDE
+//! find of the same changes is told beside (`docs/benchmarks/verify.md`). Needs root, mmdebstrap and a mirror the first time.
 
+mod daily;
 #[path = "../../../tests/support/debian_root.rs"]
 mod debian_root;
 mod tampers;
@@ -103,6 +104,7 @@ fn pristine_systems_have_nothing_unexplained_and_every_change_is_told() {
         assert!(report.findings.is_empty(), "{suite}: {:#?}", told(&report));
         assert!(!report.coverage.not_judged.keys().any(|what| what.contains("Python")));
         if suite == "bookworm" {
+            daily_use(&system, &catalogue);
             match debian_again(suite) {
                 Some(other) => {
                     let golden = independent(&system, &other, &catalogue);
@@ -147,17 +149,40 @@ fn independent(system: &DebianRoot, other: &DebianRoot, catalogue: &Catalogue) -
     golden
 }
 
-fn every_change(system: &DebianRoot, catalogue: &Catalogue, golden: &Listing) {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("root");
+/// A copy that may be changed.
+fn copied(system: &DebianRoot, into: &Path) -> std::path::PathBuf {
+    let root = into.join("root");
     let copied =
         Command::new("cp").arg("-a").arg("--reflink=auto").args([&system.root, &root]).status();
     assert!(copied.unwrap().success());
+    root
+}
+
+/// What its owner does with a system leaves nothing unexplained but what `daily::KNOWN` names; and all of that is told.
+fn daily_use(system: &DebianRoot, catalogue: &Catalogue) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = copied(system, folder.path());
+    daily::use_it(&root, &system.debs);
+    let report = compare(&root, catalogue, None);
+    assert!(report.problems.is_empty(), "{:#?}", report.problems);
+    let told = told(&report);
+    let is_known = |(rule, path): &(String, String)| {
+        daily::KNOWN.iter().any(|(own, place)| own == rule && place == path)
+    };
+    let strange: Vec<_> = told.iter().filter(|one| !is_known(one)).collect();
+    assert!(strange.is_empty(), "{strange:#?}");
+    assert_eq!(told.len(), daily::KNOWN.len(), "{told:#?}");
+    eprintln!("daily use: {} told, {:?}", told.len(), report.coverage);
+}
+
+fn every_change(system: &DebianRoot, catalogue: &Catalogue, golden: &Listing) {
+    let folder = tempfile::tempdir().unwrap();
+    let root = copied(system, folder.path());
     let done: Vec<tampers::Tamper> =
         tampers::all().into_iter().filter(|one| (one.make)(&root)).collect();
     let report = compare(&root, catalogue, None);
     let with_golden = compare(&root, catalogue, Some(golden));
-    tampers::others(&root, &done);
+    tampers::others(&system.root, &root, &done);
     tampers::clear(&root);
     let (plain, golden) = (told(&report), told(&with_golden));
     let mut expected = BTreeSet::new();

@@ -6,6 +6,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod others;
+
+pub(crate) use others::others;
+
 /// One change.
 pub(crate) struct Tamper {
     pub(crate) name: &'static str,
@@ -352,26 +356,6 @@ pub(crate) fn all() -> Vec<Tamper> {
         make: |root| append(root.join("usr/lib/python3.11/__pycache__/abc.cpython-311.pyc"), b"x"),
     });
     all
-}
-
-/// What `debsums` and `dpkg --verify` name of the same changes, for the table of the benchmark.
-pub(crate) fn others(root: &Path, done: &[Tamper]) {
-    let root = root.to_str().unwrap();
-    let run = |program: &str, arguments: &[&str]| -> Option<String> {
-        let out = Command::new(program).args(arguments).output().ok()?;
-        let text = [out.stdout, out.stderr].concat();
-        Some(String::from_utf8_lossy(&text).into_owned())
-    };
-    let debsums = run("debsums", &["-a", "-s", &format!("--root={root}")]);
-    let dpkg = run("dpkg", &["--verify", &format!("--root={root}")]);
-    for one in done {
-        let named = |text: &Option<String>| match text {
-            Some(text) if text.contains(one.named) => "found",
-            Some(_) => "-",
-            None => "not run",
-        };
-        eprintln!("| {} | found | {} | {} |", one.name, named(&debsums), named(&dpkg));
-    }
 }
 
 /// Takes away what would keep the copy from being deleted.
