@@ -1,12 +1,14 @@
 //! The parsers of a Linux system's text files, package databases and boot images. The first byte chooses, so that one corpus serves all.
 #![no_main]
 
+use archive::advisories::{Form, Installed, Release, open};
+use archive::rpm::to_attribute;
 use triage::parse::rpm::{bdb, ndb, parse_header, sqlite};
 use triage::parse::{accounts, apk, cron, dpkg, git, initramfs, pacman, unit};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((choice, rest)) = data.split_first() else { return };
-    match choice % 15 {
+    match choice % 18 {
         0 => drop(accounts::parse(rest)),
         1 => drop(accounts::parse_shadow(rest)),
         2 => drop(accounts::parse_groups(rest)),
@@ -27,6 +29,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             let _ = bdb::for_each(&rest, &mut |raw| drop(parse_header(raw)));
         }
         13 => drop(initramfs::for_each(&rest, &mut |_| {})),
+        14 => drop(to_attribute(rest)),
+        15 | 16 => {
+            let form = if choice % 18 == 15 { Form::DebianTracker } else { Form::Osv };
+            let [id, codename, number] = ["debian", "a", "1"].map(str::to_owned);
+            let installed = Installed::from([("a".to_owned(), ["1".to_owned()].into())]);
+            let _ = open(form, "x", rest, &Release { id, codename, number }, &installed);
+        }
         _ => {
             let (file, log) = rest.split_at(rest.len() / 2);
             if let Ok(database) = sqlite::Database::open(&file, Some(&log)) {

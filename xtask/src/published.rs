@@ -16,6 +16,8 @@ use crate::{cache, files};
 pub(crate) struct Published {
     /// Unpacked source distributions: `NAME-VERSION/tests/…`.
     pub(crate) folder: PathBuf,
+    /// Packages of the RPM family.
+    pub(crate) rpms: PathBuf,
     /// The interpreter that has the judge installed.
     pub(crate) python: PathBuf,
     /// The interpreter that has pyaff4 installed.
@@ -50,6 +52,7 @@ pub(crate) fn fetch() -> Result<Published> {
         fill(&partial, &images)?;
         std::fs::rename(&partial, &folder)?;
     }
+    let rpms = rpms(&parent, &lists.join("published-rpms.txt"))?;
     // An interpreter's folder knows its own path, so it is made where it stays.
     let python = interpreter(&parent.join(format!("{name}.venv")), &judge, &[])?;
     // pyaff4 names versions of its needs that no longer build: the list has those that work.
@@ -58,7 +61,23 @@ pub(crate) fn fetch() -> Result<Published> {
     let case_python = interpreter(&parent.join(format!("{name}.case.venv")), &judge_of_cases, &[])?;
     let store_python = interpreter(&parent.join(format!("{name}.store.venv")), &store, &[])?;
     let case_validate = case_python.with_file_name("case_validate");
-    Ok(Published { folder, python, aff4_python, store_python, case_validate })
+    Ok(Published { folder, rpms, python, aff4_python, store_python, case_validate })
+}
+
+/// The packages of the RPM family, in a folder of their own: a change of their list leaves the rest as it is.
+fn rpms(parent: &Path, list: &Path) -> Result<PathBuf> {
+    let text = std::fs::read(list).with_context(|| format!("reading {}", list.display()))?;
+    let name: String = Sha256::digest(&text).iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let folder = parent.join(format!("rpms-{name}"));
+    if !folder.is_dir() {
+        host::need(&[Tool::Python])?;
+        let partial = parent.join(format!("rpms-{name}.partial"));
+        let _absent = std::fs::remove_dir_all(&partial);
+        std::fs::create_dir(&partial)?;
+        fill(&partial, list)?;
+        std::fs::rename(&partial, &folder)?;
+    }
+    Ok(folder)
 }
 
 /// An interpreter with the packages of a list, made if it is not there yet.
@@ -107,6 +126,7 @@ impl Published {
             found.next().unwrap_or_default().join("tests/_data")
         };
         vec![
+            ("GLOVEBOX_RPMS", self.rpms.clone()),
             ("GLOVEBOX_PUBLISHED", self.folder.clone()),
             ("GLOVEBOX_JUDGE_PYTHON", self.python.clone()),
             ("GLOVEBOX_CASE_VALIDATE", self.case_validate.clone()),

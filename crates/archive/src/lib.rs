@@ -24,11 +24,13 @@
     )
 )]
 
+pub mod advisories;
 mod date;
 pub mod deb822;
 pub mod debian;
 mod error;
 pub mod openpgp;
+pub mod rpm;
 pub mod seal;
 pub mod store;
 mod unpack;

@@ -43,6 +43,7 @@ pub mod partition;
 pub mod probe;
 mod problem;
 pub mod registry;
+pub mod rpmdb;
 pub mod source;
 pub mod squashfs;
 pub mod stack;

@@ -9,6 +9,9 @@ use evidence::escape_bytes;
 use crate::Error;
 use crate::inventory::Inventory;
 use crate::report::{Package, Standing};
+use crate::rpm;
+
+const STATUS: &[u8] = b"/var/lib/dpkg/status";
 
 /// What one package says of one path.
 pub(crate) struct Claim {
@@ -31,56 +34,103 @@ pub(crate) struct Claims {
     pub(crate) lists: BTreeMap<Vec<u8>, HashSet<Vec<u8>>>,
     /// Stems of the database files of packages the catalogue does not have.
     pub(crate) foreign_stems: HashSet<Vec<u8>>,
+    /// Files that packages outside the catalogue claim in the package database, by canonical path.
+    foreign_files: HashSet<Vec<u8>>,
+    /// Places that packages own without delivering what stands there, by canonical path.
+    pub(crate) ghosts: HashSet<Vec<u8>>,
+    /// The file that makes the claims.
+    pub(crate) database: Vec<u8>,
+    /// The package database of the RPM family, where it is one, until it is compared.
+    pub(crate) rpm: Option<rpm::Database>,
 }
 
 impl Claims {
     pub(crate) fn read(inventory: &Inventory<'_>, catalogue: &Catalogue) -> Result<Self, Error> {
-        let status = inventory.text(b"/var/lib/dpkg/status").ok_or_else(|| Error::NoDatabase {
-            reason: "there is no /var/lib/dpkg/status that can be read".to_owned(),
-        })?;
-        let mut installed: Vec<database::Package> =
-            database::parse_status(&status).into_iter().filter(|one| one.is_unpacked).collect();
-        if installed.is_empty() {
-            let reason = "/var/lib/dpkg/status names no installed package".to_owned();
-            return Err(Error::NoDatabase { reason });
-        }
-        installed.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
         let mut claims = Self {
             packages: Vec::new(),
             paths: BTreeMap::new(),
             digests: HashSet::new(),
             lists: BTreeMap::new(),
             foreign_stems: HashSet::new(),
+            foreign_files: HashSet::new(),
+            ghosts: HashSet::new(),
+            database: STATUS.to_vec(),
+            rpm: None,
         };
-        for one in &installed {
-            let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
-            let (name, version) = (text(&one.name), text(&one.version));
-            let architecture = text(&one.architecture);
-            let row = catalogue.find(&name, &version, &architecture);
-            let standing = match row {
-                Some(_) => Standing::Listed,
-                None if catalogue.named(&name).next().is_some() => Standing::OtherVersion,
-                None => Standing::Foreign,
-            };
-            let number = claims.packages.len();
-            claims.packages.push(Package {
-                name: escape_bytes(&one.name),
-                version: escape_bytes(&one.version),
-                architecture: escape_bytes(&one.architecture),
-                standing,
-            });
-            match row {
-                Some(row) => {
-                    let listing = catalogue.listing(row)?;
-                    claims.add(inventory, number, row.stem().into_bytes(), listing.items);
-                }
+        let status = inventory.text(STATUS);
+        let mut installed: Vec<database::Package> =
+            database::parse_status(status.as_deref().unwrap_or_default());
+        installed.retain(|one| one.is_unpacked);
+        if installed.is_empty() {
+            if let Some(database) = rpm::read(inventory).filter(|one| !one.packages.is_empty()) {
+                claims.of_rpm(inventory, catalogue, database)?;
+                return Ok(claims);
+            }
+            let reason = match status {
+                Some(_) => "/var/lib/dpkg/status names no installed package",
                 None => {
+                    "there is neither a /var/lib/dpkg/status nor a database of rpm that can be read"
+                }
+            };
+            return Err(Error::NoDatabase { reason: reason.to_owned() });
+        }
+        installed.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+        for one in &installed {
+            let names = [&one.name[..], &one.version, &one.architecture];
+            match claims.claim(inventory, catalogue, names)? {
+                Standing::Listed => {}
+                Standing::OtherVersion | Standing::Foreign => {
                     let both = [one.name.as_slice(), b":", &one.architecture].concat();
                     claims.foreign_stems.extend([one.name.clone(), both]);
                 }
             }
         }
         Ok(claims)
+    }
+
+    fn of_rpm(
+        &mut self,
+        inventory: &Inventory<'_>,
+        catalogue: &Catalogue,
+        database: rpm::Database,
+    ) -> Result<(), Error> {
+        for one in &database.packages {
+            let names = [&one.name[..], &one.version, &one.architecture];
+            if self.claim(inventory, catalogue, names)? != Standing::Listed {
+                let paths = one.files.iter().map(|file| inventory.canonical(&file.path));
+                self.foreign_files.extend(paths);
+            }
+        }
+        // Its own lists are no files beside it.
+        self.lists.clear();
+        self.database.clone_from(&database.path);
+        self.rpm = Some(database);
+        Ok(())
+    }
+
+    /// One package of name, version and architecture that the system claims to have.
+    fn claim(
+        &mut self,
+        inventory: &Inventory<'_>,
+        catalogue: &Catalogue,
+        names: [&[u8]; 3],
+    ) -> Result<Standing, Error> {
+        let [name, version, architecture] =
+            names.map(|raw| String::from_utf8_lossy(raw).into_owned());
+        let row = catalogue.find(&name, &version, &architecture);
+        let standing = match row {
+            Some(_) => Standing::Listed,
+            None if catalogue.named(&name).next().is_some() => Standing::OtherVersion,
+            None => Standing::Foreign,
+        };
+        let number = self.packages.len();
+        let [name, version, architecture] = names.map(escape_bytes);
+        self.packages.push(Package { name, version, architecture, standing });
+        if let Some(row) = row {
+            let listing = catalogue.listing(row)?;
+            self.add(inventory, number, row.stem().into_bytes(), listing.items);
+        }
+        Ok(standing)
     }
 
     fn add(&mut self, inventory: &Inventory<'_>, package: usize, stem: Vec<u8>, items: Vec<Item>) {
@@ -100,7 +150,8 @@ impl Claims {
             .filter(|item| names.contains_key(&item.path))
             .map(|item| (item.path.clone(), item.clone()))
             .collect();
-        for mut item in items {
+        // The root itself is no object of its own walk.
+        for mut item in items.into_iter().filter(|item| item.path != b"/") {
             let mut count = names.get(&item.path).copied().unwrap_or(1);
             if let ItemKind::HardLink(to) = &item.kind {
                 count = names.get(to).copied().unwrap_or(1);
@@ -112,6 +163,10 @@ impl Claims {
                 self.digests.insert(sha256.as_bytes().to_vec());
             }
             let path = inventory.canonical(&item.path);
+            if item.kind == ItemKind::Ghost {
+                self.ghosts.insert(path);
+                continue;
+            }
             let claim = Claim { package, item, names: count };
             self.paths.entry(path).or_default().push(claim);
         }
@@ -119,7 +174,7 @@ impl Claims {
 
     /// Paths that packages outside the catalogue claim in their own lists: claims of the system, believed by nobody.
     pub(crate) fn of_foreign(&self, inventory: &Inventory<'_>) -> HashSet<Vec<u8>> {
-        let mut paths = HashSet::new();
+        let mut paths = self.foreign_files.clone();
         for stem in &self.foreign_stems {
             let front = [b"/var/lib/dpkg/info/", stem.as_slice(), b"."].concat();
             let own = inventory.entries.range(front.clone()..);

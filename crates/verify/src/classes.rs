@@ -196,6 +196,8 @@ const PLACES: &[(&str, Class, May)] = &[
     ("/var/lib/dpkg/triggers/*", Class::Database, May::Data),
     ("/var/lib/dpkg/alternatives/*", Class::Database, May::Data),
     ("/var/lib/dpkg/info/format", Class::Database, May::Data),
+    ("/var/lib/rpm/**", Class::Database, May::Data),
+    ("/usr/lib/sysimage/rpm/**", Class::Database, May::Data),
     // Written as time goes by.
     ("/var/log/**", Class::Log, May::Data),
     ("/var/backups/**", Class::Log, May::Data),

@@ -159,7 +159,12 @@ fn object(
     }
     let is_content = |claim: &Claim| holds(&claim.item, &metadata, link.as_deref(), state);
     // Several packages may bring one path (directories, replaced files): one that fits is enough, and the best is told.
-    let fits = claims.iter().find(|claim| is_content(claim) && rights(&claim.item, &metadata));
+    let is_owned =
+        |item: &Item| accounts.owner(item).is_none_or(|owner| owner == numbers(&metadata));
+    let fits = claims.iter().find(|claim| {
+        let is_right = claim.item.mode == metadata.mode && is_owned(&claim.item);
+        is_content(claim) && (is_right || metadata.kind == FileKind::Symlink)
+    });
     let claim = fits.or_else(|| claims.iter().find(|claim| is_content(claim)));
     let Some(claim) = claim.or_else(|| claims.last()) else { return };
     let package = examination.claims.name(claim.package);
@@ -206,8 +211,15 @@ fn object(
             }
             examination.tell(rule, deviation);
         }
-        if (u64::from(metadata.uid), u64::from(metadata.gid)) != (item.uid, item.gid) {
-            let expected = format!("{}:{}", item.uid, item.gid);
+        let owner = accounts.owner(item);
+        if owner.is_none() {
+            examination.not_judged("owners whose names no account of the system has");
+        }
+        if let Some((uid, gid)) = owner.filter(|owner| *owner != numbers(&metadata)) {
+            let expected = match &item.owner {
+                Some(names) => format!("{uid}:{gid} ({}:{})", names.user, names.group),
+                None => format!("{uid}:{gid}"),
+            };
             let found = format!("{}:{}", metadata.uid, metadata.gid);
             examination.tell(&OWNER, here().instead(expected, found));
         }
@@ -285,7 +297,7 @@ fn kind(kind: &ItemKind) -> FileKind {
         ItemKind::File { .. } | ItemKind::HardLink(_) => FileKind::File,
         ItemKind::Directory => FileKind::Directory,
         ItemKind::Symlink(_) => FileKind::Symlink,
-        ItemKind::Special => FileKind::Unknown,
+        ItemKind::Special | ItemKind::Ghost => FileKind::Unknown,
     }
 }
 
@@ -323,6 +335,10 @@ fn is_golden(
     })
 }
 
+fn numbers(metadata: &Metadata) -> (u64, u64) {
+    (metadata.uid.into(), metadata.gid.into())
+}
+
 fn rights(item: &Item, metadata: &Metadata) -> bool {
     metadata.kind == FileKind::Symlink
         || (item.mode == metadata.mode
@@ -338,6 +354,7 @@ pub(crate) fn what(kind: &ItemKind) -> String {
         ItemKind::Symlink(to) => format!("a link to {}", escape_bytes(to)),
         ItemKind::HardLink(to) => format!("another name of {}", escape_bytes(to)),
         ItemKind::Special => "a device or pipe".to_owned(),
+        ItemKind::Ghost => "what is made on the system".to_owned(),
     }
 }
 

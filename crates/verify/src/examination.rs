@@ -11,7 +11,7 @@ use crate::difference::{self, Difference, Pending};
 use crate::inventory::Inventory;
 use crate::report::{Coverage, Explained, Report, Severity, Standing};
 use crate::telling::{self, Told};
-use crate::{Error, Options, boot, compare, database, extra};
+use crate::{Error, Options, boot, compare, database, extra, rpm};
 
 /// A rule of the comparison.
 pub(crate) struct Rule {
@@ -95,9 +95,14 @@ pub(crate) fn examine(
         told: RefCell::default(),
     };
     examination.packages();
+    if let Some(database) = examination.claims.rpm.as_ref().filter(|one| one.keys > 0) {
+        let (what, keys) = ("vendors' keys that the package database trusts", database.keys);
+        examination.coverage.not_judged.insert(what.to_owned(), keys);
+    }
     compare::apply(&mut examination);
     difference::apply(&mut examination, catalogue);
     database::apply(&mut examination);
+    rpm::apply(&mut examination, catalogue)?;
     extra::apply(&mut examination);
     boot::apply(&mut examination);
     Ok(examination.finish(fs))
@@ -123,7 +128,7 @@ impl Examination<'_> {
                 Standing::OtherVersion => &OTHER,
             };
             let name = format!("{} {} {}", package.name, package.version, package.architecture);
-            let deviation = Deviation::at(b"/var/lib/dpkg/status").of(Some(name.clone()));
+            let deviation = Deviation::at(&self.claims.database).of(Some(name.clone()));
             self.tell(rule, deviation.instead("a version in the signed catalogue", name));
             let entry = self.coverage.not_judged.entry("packages not in the catalogue".to_owned());
             let count = entry.or_default();

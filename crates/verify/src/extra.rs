@@ -197,7 +197,9 @@ fn link_explained(
     target: &[u8],
 ) -> Result<Class, (&'static Rule, String)> {
     let found = format!("a link to {}", escape_bytes(target));
-    let Some((class, may)) = classes::of(path, true).next() else {
+    let ghost = examination.claims.ghosts.contains(path);
+    let ghost = ghost.then_some((Class::Configuration, May::Links));
+    let Some((class, may)) = classes::of(path, true).next().or(ghost) else {
         return Err((&UNEXPLAINED, found));
     };
     if may == May::Anything || is_reached(examination, path, target) {
@@ -280,7 +282,9 @@ fn file_explained(
         May::Named => !is_code,
         May::Data | May::Links => !runs,
     });
-    if let Some((class, may)) = class {
+    // Data at a place that a package owns without delivering it.
+    let is_ghost = examination.claims.ghosts.contains(path) && !is_code;
+    if let Some((class, may)) = class.or(is_ghost.then_some((Class::Data, May::Named))) {
         if may == May::Anything {
             examination.not_judged("files of users");
         }

@@ -31,6 +31,7 @@ mod extra;
 mod inventory;
 mod manifest;
 mod report;
+mod rpm;
 mod scripted;
 mod telling;
 
@@ -52,7 +53,7 @@ pub enum Error {
     #[error(transparent)]
     Archive(#[from] archive::Error),
     /// There is nothing to compare.
-    #[error("no package database of Debian's kind is on it: {reason}")]
+    #[error("no package database is on it: {reason}")]
     NoDatabase {
         /// What was found instead.
         reason: String,

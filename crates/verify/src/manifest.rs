@@ -58,6 +58,7 @@ pub(crate) fn of(inventory: &Inventory<'_>, name: &str, threads: usize) -> Listi
             gid: metadata.gid.into(),
             xattrs: xattrs(inventory, path, metadata),
             is_conffile: false,
+            owner: None,
         });
     }
     let text = |text: &str| text.to_owned();

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 
+use archive::store::Item;
+
 use crate::inventory::Inventory;
 
 /// Path, mode, owner, group.
@@ -89,6 +91,19 @@ impl Accounts {
                 .collect()
         };
         Self { users: numbers("/etc/passwd"), groups: numbers("/etc/group") }
+    }
+
+    /// Numbers of the owner and group that an item must have. Where the vendor gives names, those but `root` are looked up on
+    /// the system examined; `None` for a name that no account has, or one that was given root's own number.
+    pub(crate) fn owner(&self, item: &Item) -> Option<(u64, u64)> {
+        let Some(owner) = &item.owner else { return Some((item.uid, item.gid)) };
+        let number = |name: &str, all: &HashMap<Vec<u8>, u32>| match name {
+            "root" => Some(0),
+            name => {
+                all.get(name.as_bytes()).filter(|number| **number != 0).map(|one| u64::from(*one))
+            }
+        };
+        Some((number(&owner.user, &self.users)?, number(&owner.group, &self.groups)?))
     }
 
     /// Whether a script of the vendor gives this object exactly this mode and owner.

@@ -14,6 +14,8 @@ pub struct Package {
     pub version: Vec<u8>,
     /// Architecture, raw; `all` for packages that have none.
     pub architecture: Vec<u8>,
+    /// The source package it was built from, raw; with its version in round brackets where that is another.
+    pub source: Vec<u8>,
     /// Whether its files are on the disk.
     pub is_unpacked: bool,
     /// Configuration files with the MD5 they were delivered with, in hexadecimal.
@@ -46,6 +48,7 @@ pub fn parse_status(raw: &[u8]) -> Vec<Package> {
             match key {
                 b"Package" => package.name = value.to_vec(),
                 b"Version" => package.version = value.to_vec(),
+                b"Source" => package.source = value.to_vec(),
                 b"Architecture" => package.architecture = value.to_vec(),
                 b"Status" => {
                     package.is_unpacked = !matches!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hashing::{Algorithm, Digest};
 
-use super::{Archive, FileRecord, INDEX, Listing, Mirror, Place, files, mirror};
+use super::{Archive, FileRecord, INDEX, Listing, Mirror, Place, RpmSet, files, mirror, rpms};
 use crate::debian::{Contents, Package, Release, Version, read_index_of};
 use crate::openpgp::Keyring;
 use crate::{Error, Result};
@@ -92,7 +92,7 @@ impl CatalogueRow {
         let is_sound = sound(sha256)
             && sound(digest)
             && crate::debian::is_inside(file)
-            && file.starts_with("debian/");
+            && (file.starts_with("debian/") || rpms::is_package(file));
         is_sound.then_some(())?;
         Some(Self {
             name: name.to_owned(),
@@ -268,6 +268,23 @@ impl Archive {
             if let Some(name) = unlisted.into_iter().next() {
                 return Err(Error::Unlisted { name: name.to_owned() });
             }
+        }
+        let mut unlisted: BTreeSet<&str> =
+            names.iter().map(String::as_str).filter(|name| rpms::is_package(name)).collect();
+        for description in names.iter().filter(|name| rpms::is_description(name)) {
+            let set = RpmSet::parse(description, &read(description)?)?;
+            let folder = set.place("packages/");
+            let kept: Vec<&str> =
+                unlisted.iter().copied().filter(|name| name.starts_with(&folder)).collect();
+            unlisted.retain(|name| !name.starts_with(&folder));
+            for row in self.list_rpms(&set, &kept, &mut total, done)? {
+                let version = row.version.to_string();
+                let key = (row.name.clone(), version, row.architecture.clone(), row.file.clone());
+                rows.insert(key, row);
+            }
+        }
+        if let Some(name) = unlisted.into_iter().next() {
+            return Err(Error::Unlisted { name: name.to_owned() });
         }
         let mut text = format!("{HEAD}\n");
         for row in rows.values() {

@@ -105,6 +105,22 @@ impl Sealed {
             }
             Err(error) => checked.problems.push(error),
         }
+        match self.rpm_sets() {
+            Ok(sets) => {
+                for (set, catalogue) in
+                    sets.iter().filter_map(|set| Some((set, catalogue.as_ref()?)))
+                {
+                    match self.check_rpms(set, catalogue) {
+                        Ok((held, problems)) => {
+                            checked.packages = checked.packages.saturating_add(held);
+                            checked.problems.extend(problems);
+                        }
+                        Err(error) => checked.problems.push(error),
+                    }
+                }
+            }
+            Err(error) => checked.problems.push(error),
+        }
         match self.mirrors() {
             Ok(mirrors) => {
                 for mirror in &mirrors {

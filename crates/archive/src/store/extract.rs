@@ -60,6 +60,10 @@ impl Catalogue {
         let mut wanted =
             paths.iter().map(|path| member(&listing, path, row)).collect::<Result<Vec<_>>>()?;
         let name = row.file.as_str();
+        if super::rpms::is_package(name) {
+            let text = format!("files of {name} cannot be taken out of it: only Debian's packages");
+            return Err(Error::Refused(text));
+        }
         let mut file = files::open(&self.dir().join(name), name, INDEX)?;
         let (size_bytes, sha256) = files::measure(&mut file, name)?;
         row.record.compare(name, INDEX, size_bytes, &sha256)?;

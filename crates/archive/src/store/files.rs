@@ -90,6 +90,29 @@ pub(super) fn compare(path: &Path, name: &str, index: &str, record: &FileRecord)
     record.compare(name, index, found_bytes, &found)
 }
 
+/// Copies a file and compares it on the way; one that is not the one a list names gets no name.
+pub(super) fn copy(
+    from: &Path,
+    to: &Path,
+    name: &str,
+    index: &str,
+    record: &FileRecord,
+) -> Result<()> {
+    let mut input = File::open(from).map_err(Error::io(name))?;
+    let mut fault = None;
+    let written = write_with(to, |out| {
+        let copied = super::media::copy_measured(&mut input, out, Algorithm::Sha256, name)
+            .and_then(|(size_bytes, sha256)| record.compare(name, index, size_bytes, &sha256));
+        copied.map_err(|error| {
+            let text = error.to_string();
+            fault = Some(error);
+            std::io::Error::other(text)
+        })
+    });
+    // The reason itself, where there is one, not that nothing was written.
+    fault.map_or(written, Err)
+}
+
 /// Names of all regular files below a folder, relative to it, sorted; anything else in it is an error.
 pub(super) fn all(dir: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();

@@ -36,6 +36,18 @@ pub struct Item {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Whether the package declares it as a file its owner may change.
     pub is_conffile: bool,
+    /// Owner and group by name, where the vendor gives no numbers: those above mean nothing then.
+    pub owner: Option<Owner>,
+}
+
+/// Names of an owner and a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owner {
+    /// The account.
+    pub user: String,
+    /// The group.
+    pub group: String,
 }
 
 /// What an object is.
@@ -56,6 +68,8 @@ pub enum ItemKind {
     HardLink(Vec<u8>),
     /// A device, pipe or socket.
     Special,
+    /// The package owns the place; what stands there is made on the system.
+    Ghost,
 }
 
 /// All objects of one package or tree.
@@ -108,6 +122,8 @@ struct Line {
     control: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     conffile: bool,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    owner: Option<Owner>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     xattrs_hex: BTreeMap<String, String>,
 }
@@ -120,6 +136,7 @@ enum Word {
     Symlink,
     HardLink,
     Special,
+    Ghost,
 }
 
 impl Listing {
@@ -148,6 +165,7 @@ impl Listing {
                 .collect(),
             is_conffile: member.origin == Origin::Data
                 && contents.conffiles().contains(&member.path),
+            owner: None,
         });
         Self {
             package: package.name.clone(),
@@ -282,6 +300,7 @@ fn line(item: &Item) -> Line {
             Word::HardLink
         }
         ItemKind::Special => Word::Special,
+        ItemKind::Ghost => Word::Ghost,
     };
     let (to, to_hex) = target.map_or((None, None), |to| told(to));
     Line {
@@ -297,6 +316,7 @@ fn line(item: &Item) -> Line {
         gid: item.gid,
         control: item.origin == Origin::Control,
         conffile: item.is_conffile,
+        owner: item.owner.clone(),
         xattrs_hex: item
             .xattrs
             .iter()
@@ -317,6 +337,7 @@ fn item(line: Line) -> Option<Item> {
         Word::Symlink => ItemKind::Symlink(target?),
         Word::HardLink => ItemKind::HardLink(target?),
         Word::Special => ItemKind::Special,
+        Word::Ghost => ItemKind::Ghost,
     };
     let xattrs = line.xattrs_hex.into_iter();
     let xattrs = xattrs.map(|(name, value)| Some((name.into_bytes(), from_hex(&value)?)));
@@ -330,6 +351,7 @@ fn item(line: Line) -> Option<Item> {
         gid: line.gid,
         xattrs: xattrs.collect::<Option<Vec<_>>>()?,
         is_conffile: line.conffile,
+        owner: line.owner,
     })
 }
 
@@ -350,6 +372,7 @@ mod tests {
             gid: 42,
             xattrs: vec![(b"security.capability".to_vec(), vec![1, 0, 255])],
             is_conffile: false,
+            owner: None,
         };
         let sha256 = digest.of(Algorithm::Sha256).unwrap().clone();
         let items = vec![
@@ -358,6 +381,10 @@ mod tests {
             Item { origin: Origin::Control, is_conffile: true, ..of(b"/c", ItemKind::Directory) },
             of(b"/d", ItemKind::HardLink(b"/c".to_vec())),
             of(b"/e", ItemKind::Special),
+            Item {
+                owner: Some(Owner { user: "a".to_owned(), group: "b".to_owned() }),
+                ..of(b"/f", ItemKind::Ghost)
+            },
         ];
         let listing = Listing {
             package: "p".to_owned(),

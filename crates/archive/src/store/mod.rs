@@ -6,17 +6,20 @@
 //! keys/                   keys that took the place of others, each signed by the one before
 //! debian/NAME/            a partial mirror: InRelease, indices and wanted packages, byte for byte
 //! debian/NAME/mirror.json which suites, fetched when
+//! rpm/NAME/               packages of the RPM family, each with its signed header; set.json says fetched when
 //! media/NAME/             a vendor's file with its signed list of digests
 //! masters/NAME/           an owner's master image with where it comes from
 //! keyrings/NAME.pgp       the vendor's certificates, pinned when the mirror was added
 //! catalogue/index.tsv     one line a package: name, version, digest of the package file and of its listing
 //! catalogue/packages/     one listing a package: every file with type, mode, owner and SHA-256
+//! advisories/NAME/        weaknesses that vendors publish, unsigned as they do
 //! golden/                 manifests of installs made from these packages
 //! baselines/NAME/         what a system was when it was believed
 //! ```
 //!
 //! Package files are vouched for by their vendor and, through the index of the catalogue, by us; all else by the list.
 
+mod advisories;
 mod catalogue;
 mod check;
 mod extract;
@@ -27,20 +30,23 @@ mod masters;
 mod media;
 mod mirror;
 mod publish;
+mod rpms;
 mod sealed;
 mod signers;
 mod statement;
 
 use std::path::{Path, PathBuf};
 
+pub use advisories::{Advisories, NewAdvisories};
 pub use catalogue::{Catalogue, CatalogueRow, Catalogued};
 pub use check::{Checked, Depth};
 pub use extract::{Brought, TakeContent};
-pub use listing::{Item, ItemKind, Listing};
+pub use listing::{Item, ItemKind, Listing, Owner};
 pub use masters::{Master, NewMaster};
 pub use media::{Medium, NewMedium};
 pub use mirror::{Added, Mirror, NewMirror, Place, Source, Suite, Want, rfc3339};
 pub use publish::Transferred;
+pub use rpms::{NewRpms, RpmSet};
 pub use sealed::Sealed;
 pub use signers::{Signer, TrustedKeys, succession_comment};
 pub use statement::{FileRecord, Statement};

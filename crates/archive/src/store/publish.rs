@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 
 use hashing::{Algorithm, Digest};
 
-use super::media::copy_measured;
 use super::mirror::is_word;
 use super::signers::signature_names;
 use super::{
@@ -60,25 +59,12 @@ fn transfer(
         total.kept = total.kept.saturating_add(1);
         return Ok(());
     }
-    let mut input = files::open(from, name, index)?;
-    let mut fault = None;
-    let written = files::write_with(to, |out| {
-        let copied = copy_measured(&mut input, out, Algorithm::Sha256, name)
-            .and_then(|(size_bytes, sha256)| record.compare(name, index, size_bytes, &sha256));
-        copied.map_err(|error| {
-            let text = error.to_string();
-            fault = Some(error);
-            io::Error::other(text)
-        })
-    });
-    match (fault, written) {
-        (Some(error), _) | (None, Err(error)) => Err(error),
-        (None, Ok(())) => {
-            total.copied = total.copied.saturating_add(1);
-            total.bytes = total.bytes.saturating_add(record.size_bytes);
-            Ok(())
-        }
-    }
+    // A link in the place would lead out of it.
+    drop(files::open(from, name, index)?);
+    files::copy(from, to, name, index, record)?;
+    total.copied = total.copied.saturating_add(1);
+    total.bytes = total.bytes.saturating_add(record.size_bytes);
+    Ok(())
 }
 
 /// Files of the catalogue: packages and their listings.

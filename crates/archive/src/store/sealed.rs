@@ -61,6 +61,7 @@ pub(super) fn is_listed(name: &str) -> bool {
     let is_pool = name.starts_with("debian/")
         && name.splitn(3, '/').nth(2).is_some_and(|rest| rest.starts_with("pool/"));
     let is_listing = name.starts_with("catalogue/packages/");
+    let is_pool = is_pool || super::rpms::is_package(name);
     !is_pool && !is_listing && name != STATEMENT && !is_signature(name)
 }
 

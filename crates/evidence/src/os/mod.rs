@@ -18,6 +18,9 @@ pub struct InstalledSystem {
     pub id: Option<String>,
     /// `VERSION_ID` of os-release.
     pub version: Option<String>,
+    /// `VERSION_CODENAME` of os-release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codename: Option<String>,
     /// `/etc/debian_version`, which names the point release.
     pub debian_version: Option<String>,
     /// `/etc/hostname`.
@@ -60,6 +63,7 @@ pub fn find(fs: &dyn FileSystem) -> Option<InstalledSystem> {
         name: name.unwrap_or_else(|| "unnamed Unix system".to_owned()),
         id: field("ID"),
         version: field("VERSION_ID"),
+        codename: field("VERSION_CODENAME"),
         debian_version,
         hostname: first_line(fs, "/etc/hostname"),
         machine_id: first_line(fs, "/etc/machine-id"),

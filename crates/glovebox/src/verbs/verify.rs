@@ -21,6 +21,7 @@ use crate::recording::{Recording, recorded};
 use crate::session::Chosen;
 use crate::systems::{self, Examination, Examined, Judged, Looked};
 use crate::target;
+use crate::verbs::archive::advisories;
 use crate::verbs::archive::trust::Trust;
 use crate::verbs::baseline;
 
@@ -42,6 +43,9 @@ pub(crate) struct Args {
     /// Also list every file that is explained, and by what
     #[arg(long)]
     all: bool,
+    /// Also list known weaknesses of what is installed
+    #[arg(long, conflicts_with = "baseline")]
+    advisories: bool,
     #[command(flatten)]
     trust: Trust,
     #[command(flatten)]
@@ -147,6 +151,10 @@ impl Args {
         let deviations = if self.all { Deviations::WithExplained } else { Deviations::Told };
         for one in &examination.trees {
             shown.show(self.format, one, &examination, deviations)?;
+            // What a vendor has not mended is no deviation: the exit code is that of the comparison.
+            if let (true, Against::Catalogue { catalogue, .. }) = (self.advisories, &against) {
+                advisories::of_report(self.format, &sealed, catalogue, &one.report)?;
+            }
         }
         Ok(examination.end())
     }

@@ -3,14 +3,6 @@
 
 pub use evidence::initramfs::Bytes;
 
-pub(crate) fn be16(raw: &[u8], at: usize) -> Option<u16> {
-    raw.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
-}
-
-pub(crate) fn be32(raw: &[u8], at: usize) -> Option<u32> {
-    raw.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
-}
-
 pub(crate) fn le16(raw: &[u8], at: usize) -> Option<u16> {
     raw.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }

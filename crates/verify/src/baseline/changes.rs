@@ -309,7 +309,9 @@ impl Comparison<'_> {
             }
             ItemKind::Directory => true,
             // Where homes lead, and what they hold, is not written by the system.
-            ItemKind::Symlink(_) | ItemKind::HardLink(_) | ItemKind::Special => false,
+            ItemKind::Symlink(_) | ItemKind::HardLink(_) | ItemKind::Special | ItemKind::Ghost => {
+                false
+            }
         };
         let is_explained = is_inert && !is_home;
         if is_explained {
@@ -347,6 +349,6 @@ fn word(kind: &ItemKind) -> &'static str {
         ItemKind::File { .. } | ItemKind::HardLink(_) => "files",
         ItemKind::Directory => "directories",
         ItemKind::Symlink(_) => "links",
-        ItemKind::Special => "devices and pipes",
+        ItemKind::Special | ItemKind::Ghost => "devices and pipes",
     }
 }

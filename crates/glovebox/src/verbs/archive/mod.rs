@@ -1,6 +1,8 @@
 //! `glovebox archive`: what vendors signed, gathered on the desk for the day it is needed.
 
 mod add_mirror;
+mod add_rpm;
+pub(crate) mod advisories;
 mod catalogue;
 mod golden;
 mod init;
@@ -27,10 +29,13 @@ enum What {
     Init(init::Args),
     /// Add packages of a Debian mirror, each checked up to a pinned key
     AddMirror(add_mirror::Args),
+    AddRpm(add_rpm::Args),
     /// Add a vendor's file, such as an ISO, with its signed digests
     AddMedia(media::Args),
     /// Keep an own master image with where it comes from
     AddMaster(media::MasterArgs),
+    AddAdvisories(advisories::AddArgs),
+    Advisories(advisories::Args),
     /// List every file in every package of the archive
     Catalogue(catalogue::Args),
     /// Keep the manifest of a fresh install, whose files are explained
@@ -64,6 +69,9 @@ impl Args {
         match &self.what {
             What::Init(args) => args.run(),
             What::AddMirror(args) => args.run(),
+            What::AddRpm(args) => args.run(),
+            What::AddAdvisories(args) => args.run(),
+            What::Advisories(args) => args.run(),
             What::AddMedia(args) => args.run(),
             What::AddMaster(args) => args.run(),
             What::Catalogue(args) => args.run(),

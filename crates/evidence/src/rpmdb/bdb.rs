@@ -1,7 +1,7 @@
 //! `Packages` of older systems: a Berkeley DB hash (db_page.h): pages of pairs, large values in chains of pages.
 
-use super::MAX_HEADER_BYTES;
-use crate::parse::bytes::{Bytes, le16, le32, size};
+use super::{MAX_HEADER_BYTES, le16, le32, size};
+use crate::initramfs::Bytes;
 
 const HASH_MAGIC: u32 = 0x0006_1561;
 const PAGE_HASH_UNSORTED: u8 = 2;

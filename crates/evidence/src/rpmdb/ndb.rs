@@ -1,7 +1,7 @@
 //! `Packages.db`: rpm's own database (lib/backend/ndb/rpmpkg.c): a table of slots, and blobs in blocks of sixteen bytes.
 
-use super::MAX_HEADER_BYTES;
-use crate::parse::bytes::{Bytes, le32, size};
+use super::{MAX_HEADER_BYTES, le32, size};
+use crate::initramfs::Bytes;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"RpmP");
 const SLOT: u32 = u32::from_le_bytes(*b"Slot");

@@ -4,7 +4,8 @@
 //! Written here because the alternatives bring C or large trees, and a walk over one table is small. Checksums of the log's
 //! frames are not checked, their salts are: a frame left over from before is passed over as SQLite does.
 
-use crate::parse::bytes::{Bytes, be16, be32, size};
+use super::{be16, be32, size};
+use crate::initramfs::Bytes;
 use std::collections::{BTreeSet, HashMap};
 
 /// Levels of a tree; SQLite's own bound is 20.
