@@ -27,7 +27,7 @@ pub(crate) struct Args {
 enum What {
     /// Make an empty archive in a folder
     Init(init::Args),
-    /// Add packages of a Debian mirror, each checked up to a pinned key
+    /// Add packages of a Debian mirror, checked up to a pinned key
     AddMirror(add_mirror::Args),
     AddRpm(add_rpm::Args),
     /// Add a vendor's file, such as an ISO, with its signed digests
@@ -38,7 +38,7 @@ enum What {
     Advisories(advisories::Args),
     /// List every file in every package of the archive
     Catalogue(catalogue::Args),
-    /// Keep the manifest of a fresh install, whose files are explained
+    /// Keep a fresh install's manifest, whose files are explained
     AddGolden(golden::Args),
     /// Keep a signed baseline of a system (glovebox baseline create)
     AddBaseline(golden::BaselineArgs),
