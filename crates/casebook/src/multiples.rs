@@ -3,7 +3,7 @@
 //! A signature (R, s) of M by the key A holds when R is the encoding of s·B − k·A, where B is the
 //! base point and k = SHA-512(R ‖ A ‖ M) mod l (RFC 8032, 5.1.7, in the form without cofactor), s is
 //! below l, and neither R nor A is of small order. In a case A is the same for every act, as B is. So
-//! the multiples of both are computed once, and each product is then 32 additions without doubling.
+//! the multiples of both are computed once, and each product is then 20 additions without doubling.
 //!
 //! **Why not a batch equation:** a random sum over many signatures is faster still, but it accepts
 //! what the strict check refuses, when the errors of two signatures are of small order and cancel
@@ -20,14 +20,17 @@ use curve25519_dalek::traits::Identity as _;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha512};
 
-/// Multiples of a point for every byte of a scalar: 256^place · value · P for the values 1 to 128. A byte
-/// above 128 is taken as what it lacks to 256, which is subtracted, and one more in the next place: half
-/// the table, which then fits the processor's second cache.
+/// Multiples of a point for every digit of a scalar: 8192^place · value · P for the values 1 to 4096. A digit above
+/// 4096 is taken as what it lacks to 8192, which is subtracted, and one more in the next place: half the table. Wider
+/// digits would save few more additions, and the table (13 MiB) has to stay in the processor's last cache.
 struct Table(Vec<EdwardsPoint>);
 
-const PLACES: usize = 32;
-const VALUES: usize = 128;
-const HALF: u16 = 128;
+const DIGIT_BITS: usize = 13;
+/// A scalar is below 2^253; 20 digits have 260 bits, so nothing is carried out of the last place.
+const PLACES: usize = 20;
+const VALUES: usize = 4096;
+const HALF: u32 = 4096;
+const WHOLE: u32 = 8192;
 
 impl Table {
     fn new(point: EdwardsPoint) -> Self {
@@ -45,21 +48,34 @@ impl Table {
         Self(all)
     }
 
-    /// `sum` and this point times `scalar`. Not in constant time: all of it is public. A scalar is below
-    /// 2^253, so nothing is carried out of the last place.
+    /// `sum` and this point times `scalar`. Not in constant time: all of it is public.
     fn add_product(&self, sum: EdwardsPoint, scalar: &Scalar) -> EdwardsPoint {
-        let (mut sum, mut carry) = (sum, 0_u16);
-        for (multiples, byte) in self.0.chunks(VALUES).zip(scalar.as_bytes()) {
-            let value = u16::from(*byte).saturating_add(carry);
-            carry = u16::from(value > HALF);
-            let size = if carry == 1 { 256_u16.saturating_sub(value) } else { value };
-            let multiple = usize::from(size).checked_sub(1).and_then(|at| multiples.get(at));
+        let (mut sum, mut carry) = (sum, 0_u32);
+        for (multiples, digit) in self.0.chunks(VALUES).zip(digits(scalar.as_bytes())) {
+            let value = digit.saturating_add(carry);
+            carry = u32::from(value > HALF);
+            let size = if carry == 1 { WHOLE.saturating_sub(value) } else { value };
+            let size = usize::try_from(size).unwrap_or(0);
+            let multiple = size.checked_sub(1).and_then(|at| multiples.get(at));
             if let Some(multiple) = multiple {
                 sum = if carry == 1 { sum.sub(multiple) } else { sum.add(multiple) };
             }
         }
         sum
     }
+}
+
+/// The digits of a number, the lowest first; it is written the lowest byte first.
+fn digits(bytes: &[u8; 32]) -> impl Iterator<Item = u32> {
+    (0..PLACES).map(|place| {
+        let bit = place.saturating_mul(DIGIT_BITS);
+        let (byte, shift) = (bit >> 3, bit & 7);
+        let at = |more: usize| {
+            let byte = bytes.get(byte.saturating_add(more)).copied().unwrap_or(0);
+            u32::from(byte)
+        };
+        ((at(0) | at(1) << 8 | at(2) << 16) >> shift) & (WHOLE - 1)
+    })
 }
 
 /// The multiples of the base point and of one key.
@@ -222,12 +238,20 @@ mod tests {
     fn products_are_the_librarys() {
         let table = Table::new(ED25519_BASEPOINT_POINT);
         let mut scalars: Vec<Scalar> = (0_u64..300).map(Scalar::from).collect();
-        for byte in [0, 1, 127, 128, 129, 254, 255] {
+        for byte in [0, 1, 15, 16, 127, 128, 129, 254, 255] {
             let mut bytes = [byte; 32];
             bytes[31] = 0x0f;
             scalars.push(Scalar::from_canonical_bytes(bytes).unwrap());
             scalars.push(-Scalar::from(u64::from(byte)));
             scalars.push(Scalar::from_bytes_mod_order([byte; 32]));
+        }
+        // Digits at the border of what is subtracted, in every place.
+        let mut place = Scalar::ONE;
+        for _ in 0..PLACES {
+            for digit in [1, 4095, 4096, 4097, 8191_u64] {
+                scalars.push(place * Scalar::from(digit));
+            }
+            place *= Scalar::from(8192_u64);
         }
         for scalar in scalars {
             let product = table.add_product(EdwardsPoint::identity(), &scalar);

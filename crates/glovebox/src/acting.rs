@@ -1,6 +1,6 @@
 //! Turning a verb into an act of the case: who, where, by which clock, with which program.
 
-use std::fs;
+use std::path::Path;
 
 use casebook::{ActDraft, Case, Completion, Item, Mode, Outcome, Tool};
 use guard::{Counters, Disk, Guard};
@@ -21,9 +21,10 @@ pub(crate) fn mode(guard: &Guard) -> Mode {
 /// # Errors
 /// If its own file cannot be read.
 pub(crate) fn tool() -> Result<Tool, Failure> {
-    let bytes = fs::read("/proc/self/exe")
+    // Read in blocks: the whole of it in memory would be the most that imaging takes.
+    let file = Path::new("/proc/self/exe");
+    let (digests, _) = hashing::digest_file(file, &hashing::Algorithms::sha256())
         .map_err(|problem| Failure::from(problem).while_doing("reading this program's own file"))?;
-    let digests = hashing::digest_bytes(&bytes, &hashing::Algorithms::sha256());
     Ok(Tool {
         name: "glovebox".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -13,6 +13,9 @@ use crate::reader::Ending;
 use crate::sink::write;
 use crate::{Checkpoint, Error, Extents, Flush, ImageWriter, Layout, Part, ReadAt, Sink};
 
+/// What the encoders of one format take on two processors, as measured; most of it is Zstandard's.
+const ENCODER_BYTES: usize = 5 << 20;
+
 /// How to acquire.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -22,7 +25,8 @@ pub struct Plan {
     pub chunk_bytes: usize,
     /// Buffers in flight at most, from 2 to 64.
     pub buffers: usize,
-    /// Bytes of memory for chunks and for what formats make of them; where more would not fit, fewer buffers are used.
+    /// Bytes of memory for chunks, for what formats make of them and for what makes it; where more would not fit, fewer
+    /// buffers are used.
     pub memory_bytes: usize,
     /// How often a single bad sector is tried again.
     pub retries: u8,
@@ -39,13 +43,13 @@ pub struct Plan {
 }
 
 impl Default for Plan {
-    /// SHA-256, 8 buffers of 1 MiB, 16 MiB in all, one more try for a bad sector, every byte written, one worker.
+    /// SHA-256, 8 buffers of 1 MiB, 32 MiB in all, one more try for a bad sector, every byte written, one worker.
     fn default() -> Self {
         Self {
             algorithms: Algorithms::sha256(),
             chunk_bytes: 1 << 20,
             buffers: 8,
-            memory_bytes: 16 << 20,
+            memory_bytes: 32 << 20,
             retries: 1,
             skip_slow: None,
             layout: Layout::Plain,
@@ -175,7 +179,8 @@ impl Plan {
     /// reader, digests and writer would wait for one another.
     pub(crate) fn buffers_for(&self, encodings: usize) -> usize {
         let each = self.chunk_bytes.saturating_mul(encodings.saturating_add(1));
-        let fitting = self.memory_bytes.checked_div(each).unwrap_or(0);
+        let left = self.memory_bytes.saturating_sub(encodings.saturating_mul(ENCODER_BYTES));
+        let fitting = left.checked_div(each).unwrap_or(0);
         fitting.max(3).min(self.buffers)
     }
 

@@ -166,7 +166,7 @@ impl Work {
         Plan {
             algorithms,
             chunk_bytes,
-            buffers: 12,
+            buffers: 16,
             retries: self.retries,
             skip_slow: self.skip_slow_seconds.map(Duration::from_secs),
             workers,

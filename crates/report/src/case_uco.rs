@@ -11,6 +11,7 @@ use casebook::{SignedAct, SignedActs};
 use serde_json::{Value, json};
 
 use crate::act::{ActReader, ActView, shown};
+use crate::blocks::{Blocks, write_beside};
 use crate::inert::JsonGate;
 use crate::{Error, Exhibit, ExhibitFile, Moment, Report, Text};
 
@@ -32,7 +33,11 @@ const NODES_AT_MOST: usize = 10_000;
 /// # Errors
 /// When `out` fails or the case can no longer be read.
 pub fn case_uco(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
-    let mut graph = Graph { out: JsonGate::new(out), key: &report.case.public_key, is_first: true };
+    write_beside(&mut JsonGate::new(out), |blocks| whole(report, blocks))
+}
+
+fn whole(report: &Report, out: Blocks) -> Result<(), Error> {
+    let mut graph = Graph { out, key: &report.case.public_key, is_first: true };
     graph.begin()?;
     investigation(&mut graph, report)?;
     let mut seen = Seen::default();
@@ -81,7 +86,7 @@ fn in_batches(
 }
 
 struct Graph<'a, W> {
-    out: JsonGate<W>,
+    out: W,
     key: &'a str,
     is_first: bool,
 }
@@ -127,7 +132,9 @@ fn id(key: &str, kind: &str, name: &str) -> String {
         bytes.push(0);
     }
     let algorithm = hashing::Algorithm::Sha1;
-    let digests = hashing::digest_bytes(&bytes, &hashing::Algorithms::sha256().with(algorithm));
+    let digests = hashing::Algorithms::exactly([algorithm])
+        .map(|only| hashing::digest_bytes(&bytes, &only))
+        .unwrap_or_default();
     let hex = digests.of(algorithm).map(hashing::Digest::to_hex).unwrap_or_default();
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     // Version 5 and the variant of RFC 9562 take the place of six bits.

@@ -41,109 +41,219 @@ pub fn json(report: &Report, out: &mut dyn Write) -> Result<(), Error> {
     // Its closing brace comes after the lists.
     text.pop();
     gate.write_all(&text)?;
-    // Reading the lists again takes as long as writing them out.
+    // Reading the lists again takes as long as looking whether each element is JSON, or as writing them out.
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(WAITING_AT_MOST);
-        let reading = scope.spawn(|| lists(report, Blocks { block: Vec::new(), send }));
-        for block in receive {
-            gate.write_all(&block)?;
-        }
+        let reading = scope.spawn(|| lists(report, Sender { block: Block::default(), send }));
+        let (send, checked) = sync_channel(WAITING_AT_MOST);
+        scope.spawn(move || {
+            // A writer that failed takes no more, and neither does this then.
+            receive.iter().map(Block::checked).try_for_each(|block| send.send(block))
+        });
+        let mut framing = Framing::default();
+        checked.iter().try_for_each(|block| framing.write(&block, &mut gate))?;
+        drop(checked);
         reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     gate.flush()?;
     Ok(())
 }
 
-/// What a thread writes, block by block for another one.
-struct Blocks {
-    block: Vec<u8>,
-    send: SyncSender<Vec<u8>>,
+/// What a stretch of a block is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Written as it stands.
+    Text,
+    /// A file of findings begins: what each of its systems begins with.
+    File,
+    /// A finding.
+    Finding,
+    /// A finding that is not JSON.
+    NoFinding,
+    /// A problem of an examination.
+    Problem,
+    /// A problem that is not JSON.
+    NoProblem,
+    /// The rest of a line, which ends an examination.
+    Line,
+    /// A line that is not JSON.
+    NoLine,
+    /// Trouble with a line, as a JSON string.
+    Trouble,
 }
 
-impl Write for Blocks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.block.extend_from_slice(bytes);
-        if self.block.len() >= BLOCK_BYTES {
-            self.flush()?;
-            self.block.reserve(BLOCK_BYTES);
-        }
-        Ok(bytes.len())
+/// A stretch of the case on its way from the thread that reads it over the one that checks it to the one that writes it.
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    /// What stands there, and how long each is.
+    parts: Vec<(Kind, usize)>,
+}
+
+impl Block {
+    fn push(&mut self, kind: Kind, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.parts.push((kind, bytes.len()));
+    }
+
+    fn parts(&self) -> impl Iterator<Item = (Kind, &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        self.parts.iter().map(move |(kind, length)| {
+            let (part, after) = rest.split_at_checked(*length).unwrap_or((rest, &[]));
+            rest = after;
+            (*kind, part)
+        })
+    }
+
+    /// Every element asked whether it is JSON.
+    fn checked(self) -> Self {
+        let is_json = |json: &[u8]| serde_json::from_slice::<&RawValue>(json).is_ok();
+        let parts = self.parts().map(|(kind, bytes)| {
+            let kind = match kind {
+                Kind::Finding if !is_json(bytes) => Kind::NoFinding,
+                Kind::Problem if !is_json(bytes) => Kind::NoProblem,
+                Kind::Line if !is_json(bytes) => Kind::NoLine,
+                kind => kind,
+            };
+            (kind, bytes.len())
+        });
+        let parts = parts.collect();
+        Self { parts, bytes: self.bytes }
+    }
+}
+
+/// Hands on blocks.
+struct Sender {
+    block: Block,
+    send: SyncSender<Block>,
+}
+
+impl Sender {
+    fn push(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<()> {
+        self.block.push(kind, bytes);
+        if self.block.bytes.len() >= BLOCK_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         let block = std::mem::take(&mut self.block);
+        self.block.bytes.reserve(BLOCK_BYTES);
         self.send.send(block).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
 /// Examinations and acts in full, to the end of the report.
-fn lists(report: &Report, mut out: Blocks) -> Result<(), Error> {
-    out.write_all(b",\n\"examinations\":[")?;
-    let mut is_first = true;
+fn lists(report: &Report, mut out: Sender) -> Result<(), Error> {
+    out.push(Kind::Text, b",\n\"examinations\":[")?;
     for (act, name) in &report.finding_files {
         if let Ok(file) = source::exhibit_file(&report.folder, name) {
+            let exhibit = serde_json::to_string(name)?;
+            let begin = format!("{{\"act\":{act},\"exhibit\":{exhibit},\"findings\":[");
+            out.push(Kind::File, begin.as_bytes())?;
             let file = BufReader::with_capacity(1 << 18, file);
-            examination(&mut out, file, (*act, name), &mut is_first)?;
+            scan(file, &LONG_ARRAYS, &mut |passed| match passed {
+                Passed::Element(0, json) => out.push(Kind::Finding, trimmed(json)),
+                Passed::Element(_, json) => out.push(Kind::Problem, trimmed(json)),
+                Passed::Line(json) => out.push(Kind::Line, trimmed(json)),
+                Passed::Trouble(text) => {
+                    out.push(Kind::Trouble, serde_json::to_string(&text)?.as_bytes())
+                }
+            })?;
         }
     }
-    out.write_all(b"],\n\"acts\":[")?;
+    out.push(Kind::Text, b"],\n\"acts\":[")?;
     for (number, signed) in (1_u64..).zip(casebook::acts(&report.folder)?) {
         let signed = signed?;
         let comma = if number > 1 { ",\n" } else { "\n" };
-        write!(out, "{comma}{{\"number\":{number},\"hash\":\"{}\",\"act\":", signed.hash())?;
-        out.write_all(signed.act_bytes())?;
-        out.write_all(b"}")?;
+        let begin = format!("{comma}{{\"number\":{number},\"hash\":\"{}\",\"act\":", signed.hash());
+        out.push(Kind::Text, begin.as_bytes())?;
+        out.push(Kind::Text, signed.act_bytes())?;
+        out.push(Kind::Text, b"}")?;
     }
-    out.write_all(b"]}\n")?;
+    out.push(Kind::Text, b"]}\n")?;
     out.flush()?;
     Ok(())
 }
 
-/// One file of findings: an object for each system in it, its findings before its name, since so they stand in the file.
-fn examination(
-    out: &mut impl Write,
-    file: impl io::BufRead,
-    (act, name): (u64, &str),
-    is_first: &mut bool,
-) -> io::Result<()> {
-    let mut problems = Problems::default();
-    let (mut is_open, mut findings, mut unreadable) = (false, 0_u64, 0_u64);
-    let exhibit = serde_json::to_string(name)?;
-    scan(file, &LONG_ARRAYS, &mut |passed| {
-        if !is_open {
-            out.write_all(if *is_first { b"\n" } else { b",\n" })?;
-            write!(out, "{{\"act\":{act},\"exhibit\":{exhibit},\"findings\":[")?;
-            (is_open, *is_first) = (true, false);
-        }
-        match passed {
-            Passed::Element(0, json) => match serde_json::from_slice::<&RawValue>(json) {
-                Ok(finding) => {
-                    out.write_all(if findings > 0 { b",\n" } else { b"\n" })?;
-                    out.write_all(finding.get().as_bytes())?;
-                    findings = findings.saturating_add(1);
+/// Without the blanks of JSON (RFC 8259, 2) around it.
+fn trimmed(json: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let start = json.iter().position(|byte| !is_blank(byte)).unwrap_or(json.len());
+    let end =
+        json.iter().rposition(|byte| !is_blank(byte)).map_or(start, |at| at.saturating_add(1));
+    json.get(start..end).unwrap_or_default()
+}
+
+/// Puts what was read together: an object for each system, its findings before its name, since so they stand in the file.
+#[derive(Default)]
+struct Framing {
+    /// What each system of this file begins with.
+    begin: Vec<u8>,
+    is_open: bool,
+    /// Whether an object stands before.
+    is_after: bool,
+    findings: u64,
+    unreadable: u64,
+    problems: Problems,
+}
+
+impl Framing {
+    fn write(&mut self, block: &Block, out: &mut impl Write) -> io::Result<()> {
+        for (kind, bytes) in block.parts() {
+            match kind {
+                Kind::Text => {
+                    out.write_all(bytes)?;
+                    continue;
                 }
-                Err(_) => unreadable = unreadable.saturating_add(1),
-            },
-            Passed::Element(_, json) => problems.take(json),
-            Passed::Line(json) => {
-                problems.write(out, unreadable)?;
-                match serde_json::from_slice::<&RawValue>(json) {
-                    Ok(line) => write!(out, ",\"examination\":{}}}", line.get())?,
-                    Err(_) => out.write_all(b",\"trouble\":\"the line is not JSON\"}")?,
+                Kind::File => {
+                    self.begin = bytes.to_vec();
+                    continue;
                 }
-                (is_open, findings, unreadable) = (false, 0, 0);
+                _ => {}
             }
-            Passed::Trouble(text) => {
-                problems.write(out, unreadable)?;
-                write!(out, ",\"trouble\":{}}}", serde_json::to_string(&text)?)?;
-                (is_open, findings, unreadable) = (false, 0, 0);
+            if !self.is_open {
+                out.write_all(if self.is_after { b",\n" } else { b"\n" })?;
+                out.write_all(&self.begin)?;
+                (self.is_open, self.is_after) = (true, true);
+            }
+            match kind {
+                Kind::Finding => {
+                    out.write_all(if self.findings > 0 { b",\n" } else { b"\n" })?;
+                    out.write_all(bytes)?;
+                    self.findings = self.findings.saturating_add(1);
+                }
+                Kind::NoFinding => self.unreadable = self.unreadable.saturating_add(1),
+                Kind::Problem => self.problems.take(bytes),
+                Kind::NoProblem => self.problems.pass(),
+                Kind::Line => {
+                    self.end(out)?;
+                    out.write_all(b",\"examination\":")?;
+                    out.write_all(bytes)?;
+                    out.write_all(b"}")?;
+                }
+                Kind::NoLine => {
+                    self.end(out)?;
+                    out.write_all(b",\"trouble\":\"the line is not JSON\"}")?;
+                }
+                Kind::Trouble => {
+                    self.end(out)?;
+                    out.write_all(b",\"trouble\":")?;
+                    out.write_all(bytes)?;
+                    out.write_all(b"}")?;
+                }
+                Kind::Text | Kind::File => {}
             }
         }
         Ok(())
-    })?;
-    Ok(())
+    }
+
+    fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.problems.write(out, self.unreadable)?;
+        (self.is_open, self.findings, self.unreadable) = (false, 0, 0);
+        Ok(())
+    }
 }
 
+/// Problems of the examination at hand.
 #[derive(Default)]
 struct Problems {
     json: Vec<u8>,
@@ -151,10 +261,13 @@ struct Problems {
 }
 
 impl Problems {
-    fn take(&mut self, json: &[u8]) {
+    fn pass(&mut self) {
         self.total = self.total.saturating_add(1);
-        let fits = self.json.len().saturating_add(json.len()) < PROBLEM_BYTES_AT_MOST;
-        if fits && serde_json::from_slice::<&RawValue>(json).is_ok() {
+    }
+
+    fn take(&mut self, json: &[u8]) {
+        self.pass();
+        if self.json.len().saturating_add(json.len()) < PROBLEM_BYTES_AT_MOST {
             self.json.extend_from_slice(if self.json.is_empty() { b"" } else { b"," });
             self.json.extend_from_slice(json);
         }

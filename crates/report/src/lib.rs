@@ -22,6 +22,7 @@
 )]
 
 mod act;
+mod blocks;
 mod case_uco;
 mod coverage;
 mod custody;

@@ -65,6 +65,28 @@ struct Scanner<'a> {
     lines: u64,
 }
 
+/// What has a meaning outside of strings, by byte: a look instead of eight comparisons.
+const MATTERS: [bool; 256] = {
+    let mut all = [false; 256];
+    let mut marks: &[u8] = b"\"{}[],\n";
+    while let [mark, rest @ ..] = marks {
+        #[expect(
+            clippy::indexing_slicing,
+            clippy::as_conversions,
+            reason = "a byte is below 256; const"
+        )]
+        {
+            all[*mark as usize] = true;
+        }
+        marks = rest;
+    }
+    all
+};
+
+fn matters(byte: u8) -> bool {
+    MATTERS.get(usize::from(byte)).copied().unwrap_or(true)
+}
+
 /// Depth inside the array of a line: line object, outer object, array.
 const IN_ARRAY: u32 = 3;
 
@@ -129,7 +151,7 @@ impl Scanner<'_> {
             let found = if in_string {
                 memchr::memchr3(b'"', b'\\', b'\n', left)
             } else {
-                left.iter().position(|byte| br#""{}[],"#.contains(byte) || *byte == b'\n')
+                left.iter().position(|byte| matters(*byte))
             };
             let Some((found, byte)) = found.and_then(|at| Some((at, *left.get(at)?))) else {
                 end = chunk.len();

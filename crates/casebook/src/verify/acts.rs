@@ -69,12 +69,13 @@ struct Checked {
 /// Takes acts in order, as they were checked. None comes after one that is not whole.
 pub type Reader<'a> = &'a mut dyn FnMut(Vec<SignedAct>);
 
-/// Reads the file of this name, which is the list or its copy.
+/// Reads the file of this name, which is the list or its copy. `early` is told what is recorded so far, each time that
+/// more is to come.
 pub(super) fn check(
     (dir, name): (&Path, &str),
     (key, threads): (&PublicKey, NonZeroUsize),
     case_hash: String,
-    mut reading: Option<Reader<'_>>,
+    (mut reading, early): (Option<Reader<'_>>, &mut dyn FnMut(&Recorded)),
     recorded: &mut Recorded,
     result: &mut Verification,
 ) -> Result<(), Error> {
@@ -86,8 +87,8 @@ pub(super) fn check(
     let mut checker = None;
     loop {
         let batch = Batch::read(&mut reader).map_err(Error::io("reading", &path))?;
-        // Making it ready costs as much as checking a hundred acts the plain way.
-        if checker.is_none() && batch.lines.len() == BATCH_LINES {
+        // Making it ready costs as much as checking a thousand acts the plain way.
+        if checker.is_none() && result.acts > 0 && batch.lines.len() == BATCH_LINES {
             checker = Some(Checker::new(key));
         }
         let mut whole = Vec::new();
@@ -103,6 +104,10 @@ pub(super) fn check(
             take(checked, recorded, result);
         }
         hand_on(&mut reading, &mut whole);
+        if batch.end == LineEnd::Whole {
+            // More is to come.
+            early(recorded);
+        }
         offset_bytes = offset_bytes.saturating_add(batch.whole_bytes);
         match batch.end {
             LineEnd::Whole => {}

@@ -4,27 +4,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use hashing::{Algorithms, Boundary, Content, Digests, TreeOptions, digest_tree, escape_name};
+use hashing::{
+    Algorithms, Boundary, Content, Digests, TreeOptions, TreeReport, digest_tree, escape_name,
+};
 
 use super::leftovers::Claims;
 use super::{Place, Recorded, Verification};
 use crate::Item;
 
-pub(super) fn check(
-    dir: &Path,
-    recorded: &Recorded,
-    claims: &Claims,
-    threads: NonZeroUsize,
-    result: &mut Verification,
-) {
+/// The exhibits as they were read.
+pub(super) struct Read {
+    algorithms: Algorithms,
+    tree: Result<TreeReport, hashing::Error>,
+}
+
+impl Read {
+    pub(super) fn new(dir: &Path, algorithms: Algorithms, threads: NonZeroUsize) -> Self {
+        let boundary = Boundary::SameFileSystem;
+        let options = TreeOptions { algorithms: algorithms.clone(), threads, boundary };
+        Self { algorithms, tree: digest_tree(&dir.join("exhibits"), &options) }
+    }
+
+    /// Whether all these digests were made.
+    pub(super) fn has(&self, wanted: &Algorithms) -> bool {
+        wanted.iter().all(|algorithm| self.algorithms.has(algorithm))
+    }
+}
+
+/// The digests that acts speak of.
+pub(super) fn algorithms(recorded: &Recorded) -> Algorithms {
+    let items = recorded.files.values().flatten();
+    items.flat_map(|(_, item)| item.digests.iter().map(hashing::Digest::algorithm)).collect()
+}
+
+pub(super) fn check(read: Read, recorded: &Recorded, claims: &Claims, result: &mut Verification) {
     let standing = standing(recorded, claims);
-    let algorithms: Algorithms = standing
-        .values()
-        .flatten()
-        .flat_map(|(_, item)| item.digests.iter().map(hashing::Digest::algorithm))
-        .collect();
-    let options = TreeOptions { algorithms, threads, boundary: Boundary::SameFileSystem };
-    let tree = match digest_tree(&dir.join("exhibits"), &options) {
+    let tree = match read.tree {
         Ok(tree) => tree,
         Err(error) => return result.problem(Place::File("exhibits".to_owned()), error.to_string()),
     };

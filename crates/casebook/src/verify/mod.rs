@@ -154,14 +154,32 @@ fn check(
     let pair = twice(dir, &case_hash)?;
     let (name, _) = pair;
     let keys = (&key, options.threads);
-    acts::check((dir, name), keys, case_hash, reader, &mut recorded, &mut result)?;
+    let early = std::thread::scope(|scope| {
+        let mut early = None;
+        let mut begin = |recorded: &Recorded| {
+            // Of a long list the exhibits are read meanwhile, where there is a processor for it.
+            if early.is_none() && options.threads.get() > 1 {
+                let algorithms = exhibits::algorithms(recorded);
+                early =
+                    Some(scope.spawn(|| exhibits::Read::new(dir, algorithms, NonZeroUsize::MIN)));
+            }
+        };
+        let ways = (reader, &mut begin as &mut dyn FnMut(&Recorded));
+        acts::check((dir, name), keys, case_hash, ways, &mut recorded, &mut result)?;
+        // Where that thread died, the exhibits are read once more.
+        Ok::<_, Error>(early.and_then(|thread| thread.join().ok()))
+    })?;
     tell_of_other(pair, &mut result);
     if options.expected_head.as_ref().is_some_and(|head| *head != result.head) {
         let reason = format!("the last act is {}, another was expected", result.head);
         result.problem(Place::Act(result.acts), reason);
     }
     let claims = leftovers::check(dir, &key, &recorded, &mut result)?;
-    exhibits::check(dir, &recorded, &claims, options.threads, &mut result);
+    let wanted = exhibits::algorithms(&recorded);
+    let read = early
+        .filter(|early| early.has(&wanted))
+        .unwrap_or_else(|| exhibits::Read::new(dir, wanted, options.threads));
+    exhibits::check(read, &recorded, &claims, &mut result);
     Ok(result)
 }
 
