@@ -40,6 +40,8 @@ struct State {
     /// The program dies at the request of this kind after so many others of it.
     dies_at: Option<(Kind, u32, Done)>,
     child: Option<Child>,
+    /// Reading is forbidden after so many times.
+    refuses_reads_after: Option<u32>,
 }
 
 struct Request {
@@ -103,7 +105,15 @@ impl State {
         let absent = Some(("404 Not Found", String::new(), Vec::new()));
         let upload = request.number("uploadId");
         match (request.method.as_str(), upload) {
+            ("GET", None) if self.refuses_reads_after == Some(0) => {
+                Some(("403 Forbidden", String::new(), Vec::new()))
+            }
             ("HEAD" | "GET", None) => {
+                if let Some(left) = self.refuses_reads_after.as_mut()
+                    && request.method == "GET"
+                {
+                    *left -= 1;
+                }
                 let Some(object) = self.objects.get(&request.key) else { return absent };
                 let Some((from, to)) = request.range else {
                     return Some(("200 OK", String::new(), object.clone()));
@@ -300,6 +310,16 @@ fn killed_at_any_request_it_goes_on_and_nothing_is_told_that_is_not() {
         let cat = ["image", "cat", &stored, "--store-keys", &keys];
         let out = program().args(cat).output().expect("starting glovebox");
         assert!(out.status.success() && out.stdout == bytes, "{name}: {:?}", out.stderr);
+    }
+    // A store that goes away is not a damaged image.
+    for verb in ["cat", "verify"] {
+        state.lock().expect("the state").refuses_reads_after = Some(4);
+        let stored = "s3://cases/001-disk/image.E01";
+        let read = ["image", verb, stored, "--store-keys", &keys];
+        let out = program().args(read).output().expect("starting glovebox");
+        assert_eq!(out.status.code(), Some(2), "{verb}: {}", said(&out).len());
+        let error = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(error.contains("went away"), "{verb}: {error}");
     }
     match Command::new("ewfverify").arg("-q").arg(at("image.E01")).output() {
         Ok(out) => assert!(said(&out).contains("SUCCESS"), "{}", said(&out)),

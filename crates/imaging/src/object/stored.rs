@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bucket::{Client, Object};
@@ -31,6 +32,8 @@ pub struct StoredObjects {
     bucket: String,
     prefix: String,
     cache: Arc<Mutex<Cache>>,
+    /// The store went away: it is not waited for once more for every sector.
+    gone: Arc<AtomicBool>,
 }
 
 /// Key of the object, and number of the block.
@@ -40,8 +43,6 @@ type Place = (String, u64);
 struct Cache {
     blocks: BTreeMap<Place, (u64, Arc<Vec<u8>>)>,
     clock: u64,
-    /// The store went away: it is not waited for once more for every sector.
-    is_gone: bool,
 }
 
 impl Cache {
@@ -67,8 +68,15 @@ impl StoredObjects {
     /// Those of this bucket below `prefix`, which may be empty.
     #[must_use]
     pub fn new(client: Arc<Client>, bucket: &str, prefix: &str) -> Self {
-        let cache = Arc::default();
-        Self { client, bucket: bucket.to_owned(), prefix: prefix.to_owned(), cache }
+        let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+        Self { client, bucket, prefix, cache: Arc::default(), gone: Arc::default() }
+    }
+
+    /// The same, which sets `gone` when the store no longer gives what it has: what could not be read from then on says
+    /// nothing of the objects.
+    #[must_use]
+    pub fn telling(self, gone: Arc<AtomicBool>) -> Self {
+        Self { gone, ..self }
     }
 
     /// The object of this name; `None` if there is none.
@@ -79,7 +87,8 @@ impl StoredObjects {
         let object = self.object(name)?;
         let Some(size_bytes) = self.client.size_bytes(&object)? else { return Ok(None) };
         let (client, cache) = (Arc::clone(&self.client), Arc::clone(&self.cache));
-        Ok(Some(Arc::new(StoredObject { client, object, size_bytes, cache })))
+        let gone = Arc::clone(&self.gone);
+        Ok(Some(Arc::new(StoredObject { client, object, size_bytes, cache, gone })))
     }
 
     /// The SHA-256 of the disk that stands beside an image of ours since it was read back; `None` if there is none.
@@ -139,6 +148,7 @@ struct StoredObject {
     object: Object,
     size_bytes: u64,
     cache: Arc<Mutex<Cache>>,
+    gone: Arc<AtomicBool>,
 }
 
 impl StoredObject {
@@ -156,11 +166,11 @@ impl StoredObject {
         let count = if follows { AHEAD } else { 1 };
         let start = block.saturating_mul(BLOCK_BYTES);
         let end = block.saturating_add(count).saturating_mul(BLOCK_BYTES).min(self.size_bytes);
-        if cache.is_gone {
+        if self.gone.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let bytes = self.client.read_at(&self.object, start..end).map_err(|error| {
-            cache.is_gone = true;
+            self.gone.store(true, Ordering::Relaxed);
             io::Error::from(error)
         })?;
         let mut first = None;

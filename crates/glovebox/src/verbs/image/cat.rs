@@ -69,6 +69,7 @@ impl Args {
         let cancel = stored::cancelled()?;
         let plan = Plan { retries: 0, ..Plan::default() };
         let done = acquire(&Reading(part), &mut out, &plan, &mut |_| {}, &cancel)?;
+        self.keys.still_there()?;
         for bad in done.bad.iter() {
             let at = self.offset.saturating_add(bad.offset_bytes);
             say(&format!(

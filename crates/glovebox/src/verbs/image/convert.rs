@@ -90,7 +90,7 @@ impl Args {
         }
         let source = Reading(Arc::clone(&opened.source));
         let request = self.request(&opened)?;
-        let made = write(&source, &request, &cancel)?;
+        let made = write(&source, &request, &self.keys, &cancel)?;
         let acquisition = &made.acquisition;
         let comparable = |counted| {
             counted == Counted::AsZeros
@@ -245,7 +245,12 @@ struct Made {
 }
 
 /// Writes the image, reads it back, gives it its name.
-fn write(source: &Reading, request: &Request, cancel: &AtomicBool) -> Result<Made, Failure> {
+fn write(
+    source: &Reading,
+    request: &Request,
+    keys: &Keys,
+    cancel: &AtomicBool,
+) -> Result<Made, Failure> {
     let plan = Plan {
         algorithms: Algorithms::sha256().with(Algorithm::Md5).with(Algorithm::Sha1),
         retries: 0,
@@ -264,6 +269,8 @@ fn write(source: &Reading, request: &Request, cancel: &AtomicBool) -> Result<Mad
     let imaged = imaging::image(source, writers, &plan, start, None, &mut tell, cancel);
     meter.end();
     let imaged = imaged?;
+    keys.still_there()
+        .map_err(|failure| failure.hint("what was written keeps the ending .partial"))?;
     let acquisition = imaged.acquisition;
     if acquisition.ending == Ending::Cancelled {
         return Err(Failure::new("stopped: what was written keeps the ending .partial"));

@@ -2,7 +2,7 @@
 //! no network, and the TLS library would be a third of a megabyte nobody there can use.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(feature = "bucket")]
 use evidence::container;
@@ -22,6 +22,24 @@ pub(super) struct Keys {
     #[cfg(feature = "bucket")]
     #[arg(long, value_name = "FILE")]
     store_keys: Option<std::path::PathBuf>,
+    /// Set when a store that is read from went away.
+    #[arg(skip)]
+    gone: Arc<AtomicBool>,
+}
+
+impl Keys {
+    /// Whether what could not be read says something of the image, and not of the way to it.
+    ///
+    /// # Errors
+    /// If the store went away while it was read from.
+    pub(super) fn still_there(&self) -> Result<(), Failure> {
+        if !self.gone.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let text =
+            "the object store went away while the image was read: nothing is said of the image";
+        Err(Failure::new(text).hint("the same command again when the store answers"))
+    }
 }
 
 /// Bucket, and what stands before the names of an exhibit's files there, as the journal keeps them: never a key.
@@ -121,7 +139,8 @@ pub(super) fn image(word: &str, keys: &Keys) -> Result<Opened, Failure> {
     let object = bucket::Object::below(prefix, name).map_err(|problem| doing(problem.into()))?;
     let folder = object.key.strip_suffix(name).unwrap_or_default().trim_end_matches('/');
     let client = client(keys, &Arc::default())?;
-    let objects = imaging::StoredObjects::new(client, &object.bucket, folder);
+    let objects =
+        imaging::StoredObjects::new(client, &object.bucket, folder).telling(Arc::clone(&keys.gone));
     let first = objects.open(name).map_err(|problem| doing(problem.into()))?;
     let opened = container::open(first.ok_or_else(absent)?, name.as_bytes(), &objects);
     let mut opened = opened.map_err(|problem| doing(problem.into()))?;

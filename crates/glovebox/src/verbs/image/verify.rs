@@ -94,6 +94,7 @@ impl Args {
         if opened.digests.iter().any(|one| one.counted == Counted::AsZeros) {
             as_zeros = Some(read(&opened.source, &opened, Counted::AsZeros, &cancel)?);
         }
+        self.keys.still_there()?;
         let digests = opened.digests.iter().enumerate().map(|(number, one)| {
             let read = as_zeros.as_ref().filter(|_| one.counted == Counted::AsZeros);
             let checked = check(one, &read.unwrap_or(&as_shown).digests);
