@@ -33,7 +33,7 @@ pub(crate) struct Command {
     #[command(subcommand)]
     running: Option<Running>,
     #[command(flatten)]
-    offline: Option<Args>,
+    offline: Args,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -47,9 +47,9 @@ impl Command {
     /// # Errors
     /// If what is to be examined cannot be opened, or the case does not take the record.
     pub(crate) fn run(&self) -> Result<Exit, Failure> {
-        match (&self.running, &self.offline) {
+        match (&self.running, &self.offline.source) {
             (Some(Running::Live(args)), _) => args.run(),
-            (None, Some(args)) => args.run(),
+            (None, Some(source)) => self.offline.run(source),
             (None, None) => Err(Failure::new("nothing to examine was named")),
         }
     }
@@ -58,8 +58,8 @@ impl Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The disk, such as sda, or an image; with a volume (sda:2) only that
-    #[arg(value_name = "ADDRESS")]
-    source: String,
+    #[arg(value_name = "ADDRESS", required = true)]
+    source: Option<String>,
     /// Show findings of this severity and worse
     #[arg(long, value_enum, default_value = "low")]
     least: Least,
@@ -140,22 +140,22 @@ impl Args {
     ///
     /// # Errors
     /// If the source cannot be opened or nothing on it can be read.
-    fn run(&self) -> Result<Exit, Failure> {
+    fn run(&self, source: &str) -> Result<Exit, Failure> {
         let names = |paths: &[PathBuf]| -> Vec<String> {
             paths.iter().map(|path| path.display().to_string()).collect()
         };
         let arguments = json!({
-            "source": self.source,
+            "source": source,
             "view": self.reading.view(),
             "yara": names(&self.yara),
             "artifacts": names(&self.artifacts),
             "artifact": self.artifact,
         });
-        recorded(&self.chosen, "triage", &arguments, |guard, act| self.triage(guard, act))
+        recorded(&self.chosen, "triage", &arguments, |guard, act| self.triage(source, guard, act))
     }
 
-    fn triage(&self, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
-        let address = target::address(&self.source);
+    fn triage(&self, source: &str, guard: &Guard, act: &Recording) -> Result<Exit, Failure> {
+        let address = target::address(source);
         // First, since nobody wants to hear of a wrong rule after minutes of reading.
         let rules = rules::read(&self.yara)?;
         let artifacts = rules::definitions(&self.artifacts, &self.artifact)?;
