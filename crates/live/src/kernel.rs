@@ -9,6 +9,7 @@ use sys::observe::{BpfObject, bpf_info, next_bpf};
 use crate::collection::{Collection, Seen};
 use crate::host::{number, shown};
 use crate::netlink::{u32_at, u64_at};
+use crate::record::text;
 use crate::{Error, Severity};
 
 /// Functions that are there when sock_diag can be asked without loading a module.
@@ -349,7 +350,7 @@ fn programs(all: &mut Collection<'_>) -> Result<(), Error> {
             }
             if object == BpfObject::Program {
                 all.coverage.bpf_programs = all.coverage.bpf_programs.saturating_add(1);
-                if STRONG_KINDS.contains(&line["type"].as_str().unwrap_or_default()) {
+                if STRONG_KINDS.contains(&text(&line, "type")) {
                     strong.push((next, line.clone()));
                 }
             }
@@ -357,9 +358,10 @@ fn programs(all: &mut Collection<'_>) -> Result<(), Error> {
         }
     }
     for (number, line) in strong {
-        let kind = line["type"].as_str().unwrap_or_default();
-        let name = line["name"].as_str().unwrap_or_default();
-        let excerpt = format!("{kind} program {number} \"{name}\", uid {}", line["uid"]);
+        let kind = text(&line, "type");
+        let name = text(&line, "name");
+        let uid = line.get("uid").unwrap_or(&Value::Null);
+        let excerpt = format!("{kind} program {number} \"{name}\", uid {uid}");
         let tied = linked.get(&number).map_or("", |_| "tied to its place by a link");
         let path = format!("bpf program {number}");
         let detail = tied.to_owned();

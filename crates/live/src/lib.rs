@@ -33,6 +33,7 @@ mod open_files;
 mod places;
 mod process;
 mod processes;
+mod record;
 mod sink;
 mod sockets;
 mod system;

@@ -8,6 +8,7 @@ use crate::collection::{Collection, Seen};
 use crate::host::shown;
 use crate::netlink::{Asking, Part, attributes, u16_at, u32_at};
 use crate::processes::Known;
+use crate::record::set;
 use crate::sockets::inside;
 use crate::{Error, Severity};
 
@@ -30,7 +31,7 @@ pub(crate) fn collect(all: &mut Collection<'_>, known: &Known) -> Result<(), Err
                 Ok((lines, problems)) => {
                     for mut line in lines {
                         promiscuous(all, &name, &line);
-                        line["namespace"] = Value::String(name.clone());
+                        set(&mut line, "namespace", Value::String(name.clone()));
                         all.line(&line)?;
                     }
                     for problem in problems {

@@ -12,6 +12,7 @@ use crate::host::shown;
 use crate::maps::{self, DELETED};
 use crate::process;
 use crate::processes::Known;
+use crate::record::set;
 use crate::{Copies, Error, Severity};
 
 /// Files held open for copying at one time.
@@ -63,7 +64,7 @@ pub(crate) fn collect(all: &mut Collection<'_>, known: &Known) -> Result<Vec<Hel
                 && target.starts_with(b"/")
                 && deleted(all, *pid, &link)
             {
-                record["deleted"] = Value::Bool(true);
+                set(&mut record, "deleted", Value::Bool(true));
                 open_rule(all, *pid, one, name);
                 hold(all, &mut held, &mut files, (*pid, &link, name, "open file"));
             }

@@ -10,6 +10,7 @@ use crate::collection::{Collection, Seen};
 use crate::host::shown;
 use crate::maps::{self, DELETED, Part};
 use crate::process::{self, Process, Programs};
+use crate::record::set;
 use crate::{Error, Severity};
 
 /// Longest memory map that is kept of one process, in bytes.
@@ -75,17 +76,25 @@ pub(crate) fn collect(all: &mut Collection<'_>) -> Result<Known, Error> {
     all.begin("processes.jsonl")?;
     for pid in numbers {
         let Some((mut process, mut record)) = process::read(all.host, pid) else { continue };
-        for name in record["denied"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        for name in record
+            .get("denied")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
             let count: &mut u64 = denied.entry(name.to_owned()).or_default();
             *count = count.saturating_add(1);
         }
         if process.exe.is_some() {
             match programs.look(all.host, pid, all.options.largest_hashed_bytes) {
                 Ok(file) => {
-                    process.sha256 = file["sha256"].as_str().map(str::to_owned);
-                    record["program_file"] = file;
+                    process.sha256 = file.get("sha256").and_then(Value::as_str).map(str::to_owned);
+                    set(&mut record, "program_file", file);
                 }
-                Err(error) => record["program_file"] = json!({ "problem": error.to_string() }),
+                Err(error) => {
+                    set(&mut record, "program_file", json!({ "problem": error.to_string() }));
+                }
             }
         }
         // We ourselves may well run from a place that would be odd for others.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Cursor;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use archive::seal::TrustedKey;
@@ -124,7 +124,7 @@ const CHANGES: &[Change] = &[
 #[test]
 fn a_system_of_rpm_is_compared_with_signed_headers() {
     let Some(made) = Made::new() else { return };
-    let known: Vec<&Path> = made.signed[..2].iter().map(|path| path.as_path()).collect();
+    let known: Vec<&Path> = made.signed[..2].iter().map(PathBuf::as_path).collect();
     let Some(root) = made.install("root", &known) else { return };
     let sealed = archive_of(&made);
     // What its owner writes there is explained.
@@ -158,7 +158,7 @@ fn a_system_of_rpm_is_compared_with_signed_headers() {
 #[test]
 fn a_package_nobody_signed_is_foreign() {
     let Some(made) = Made::new() else { return };
-    let all: Vec<&Path> = made.signed.iter().map(|path| path.as_path()).collect();
+    let all: Vec<&Path> = made.signed.iter().map(PathBuf::as_path).collect();
     let Some(root) = made.install("root", &all) else { return };
     let sealed = archive_of(&made);
     let report = compare(&root, &sealed);

@@ -91,7 +91,7 @@ fn file_name(file: &PackageFile, what: &str) -> Result<String> {
 }
 
 fn text(raw: &[u8], what: &str) -> Result<String> {
-    let is_plain = !raw.iter().any(|byte| byte.is_ascii_control());
+    let is_plain = !raw.iter().any(u8::is_ascii_control);
     match std::str::from_utf8(raw) {
         Ok(text) if is_plain => Ok(text.to_owned()),
         _ => Err(Error::malformed(what, "the header", "it has a name that is no text")),

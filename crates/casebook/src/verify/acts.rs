@@ -69,13 +69,20 @@ struct Checked {
 /// Takes acts in order, as they were checked. None comes after one that is not whole.
 pub type Reader<'a> = &'a mut dyn FnMut(Vec<SignedAct>);
 
-/// Reads the file of this name, which is the list or its copy. `early` is told what is recorded so far, each time that
-/// more is to come.
+/// Who hears of acts while they are checked.
+pub(super) struct Watchers<'a, 'b> {
+    /// Takes what was checked.
+    pub(super) reading: Option<Reader<'a>>,
+    /// Is told what is recorded so far, each time that more is to come.
+    pub(super) early: &'b mut dyn FnMut(&Recorded),
+}
+
+/// Reads the file of this name, which is the list or its copy.
 pub(super) fn check(
     (dir, name): (&Path, &str),
     (key, threads): (&PublicKey, NonZeroUsize),
     case_hash: String,
-    (mut reading, early): (Option<Reader<'_>>, &mut dyn FnMut(&Recorded)),
+    Watchers { mut reading, early }: Watchers<'_, '_>,
     recorded: &mut Recorded,
     result: &mut Verification,
 ) -> Result<(), Error> {

@@ -164,8 +164,8 @@ fn check(
                     Some(scope.spawn(|| exhibits::Read::new(dir, algorithms, NonZeroUsize::MIN)));
             }
         };
-        let ways = (reader, &mut begin as &mut dyn FnMut(&Recorded));
-        acts::check((dir, name), keys, case_hash, ways, &mut recorded, &mut result)?;
+        let watchers = acts::Watchers { reading: reader, early: &mut begin };
+        acts::check((dir, name), keys, case_hash, watchers, &mut recorded, &mut result)?;
         // Where that thread died, the exhibits are read once more.
         Ok::<_, Error>(early.and_then(|thread| thread.join().ok()))
     })?;

@@ -143,7 +143,7 @@ fn from(host: &Host, source: Source, ranges: &[(u64, u64)]) -> io::Result<Readab
     };
     let mut page = [0_u8; super::PAGE_BYTES];
     let end = last.offset_bytes.saturating_add(last.length_bytes).saturating_sub(4096);
-    let middle = last.offset_bytes.saturating_add(last.length_bytes / 2 & !4095);
+    let middle = last.offset_bytes.saturating_add((last.length_bytes / 2) & !4095);
     if file.read_exact_at(&mut page, end).is_err() {
         file.read_exact_at(&mut page, middle)?;
     }
